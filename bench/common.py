@@ -1,0 +1,277 @@
+"""What the benchmark scripts share: fair timing, thread settings, ceilings of the same run, table and JSON.
+
+Import this module before NumPy: it clears OPENBLAS_CORETYPE, which would halve the peer.
+"""
+
+import os
+import sys
+
+if "numpy" in sys.modules and "OPENBLAS_CORETYPE" in os.environ:
+    raise ImportError("bench: import common before numpy, or unset OPENBLAS_CORETYPE")
+os.environ.pop("OPENBLAS_CORETYPE", None)
+
+import argparse
+import ctypes
+import hashlib
+import json
+import math
+import platform
+import shutil
+import statistics
+import subprocess
+import time
+from pathlib import Path
+
+import dnncore as dnn
+import numpy as np
+from dnncore import _core
+from threadpoolctl import threadpool_info, threadpool_limits
+
+HERE = Path(__file__).resolve().parent
+
+# A peer's threads spin for some milliseconds after their last call; nobody is timed against them.
+SETTLE_SECONDS = 0.02
+
+
+def arguments(description, **extra):
+    """Parse the options every script has; `extra` adds some, as keyword arguments of add_argument by name."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write every figure there")
+    parser.add_argument("--quick", action="store_true", help="3 rounds of 0.05 s instead of 7 of 0.2 s")
+    parser.add_argument("--threads", type=int, nargs="+", default=default_threads(), metavar="N")
+    parser.add_argument("--filter", default="", metavar="TEXT", help="only rows whose name contains it")
+    parser.add_argument("--no-torch", action="store_true", help="leave PyTorch out even where it is installed")
+    for name, options in extra.items():
+        parser.add_argument("--" + name.replace("_", "-"), **options)
+    return parser.parse_args()
+
+
+def default_threads():
+    cores = len(os.sched_getaffinity(0))
+    return [1] if cores == 1 else [1, cores]
+
+
+def find_torch(options):
+    """The torch module, or None where it is absent or unwanted."""
+    if options.no_torch:
+        return None
+    try:
+        import torch
+    except ImportError:
+        return None
+    return torch
+
+
+class Threads:
+    """Give dnncore, NumPy's BLAS and PyTorch the same number of threads for the length of a with block."""
+
+    def __init__(self, count, torch=None):
+        self.count, self.torch = count, torch
+
+    def __enter__(self):
+        self.before = _core.get_num_threads()
+        _core.set_num_threads(self.count)
+        if self.torch is not None:
+            self.torch_before = self.torch.get_num_threads()
+            self.torch.set_num_threads(self.count)
+        self.limits = threadpool_limits(self.count, user_api="blas")
+        return self
+
+    def __exit__(self, *_):
+        self.limits.restore_original_limits()
+        if self.torch is not None:
+            self.torch.set_num_threads(self.torch_before)
+        _core.set_num_threads(self.before)
+
+
+class Timing:
+    """Seconds per call: one entry per round."""
+
+    def __init__(self, rounds):
+        self.rounds = sorted(rounds)
+        self.median = statistics.median(rounds)
+        self.min = self.rounds[0]
+        self.spread = (self.rounds[-1] - self.rounds[0]) / self.median
+
+    def as_json(self):
+        return {"median_s": self.median, "min_s": self.min, "spread": self.spread, "rounds_s": self.rounds}
+
+
+def calls_for(run, seconds):
+    """How often to call `run` so that a round lasts `seconds`."""
+    calls = 1
+    while True:
+        elapsed = timed(run, calls)
+        if elapsed >= seconds / 4:
+            return max(1, math.ceil(calls * seconds / elapsed))
+        calls = max(2 * calls, int(calls * seconds / 4 / max(elapsed, 1e-9)))
+
+
+def timed(run, calls):
+    repeat = range(calls)
+    start = time.perf_counter()
+    for _ in repeat:
+        run()
+    return time.perf_counter() - start
+
+
+def compare(contenders, quick=False):
+    """Time {name: callable} in interleaved rounds (A B C A B C ...); returns {name: Timing}.
+
+    Each block follows a short pause and one untimed call, so that neither spinning threads nor cold caches of another
+    contender are charged to it.
+    """
+    rounds, seconds = (3, 0.05) if quick else (7, 0.2)
+    calls = {name: calls_for(run, seconds) for name, run in contenders.items()}
+    found = {name: [] for name in contenders}
+    for _ in range(rounds):
+        for name, run in contenders.items():
+            time.sleep(SETTLE_SECONDS)
+            run()
+            found[name].append(timed(run, calls[name]) / calls[name])
+    return {name: Timing(times) for name, times in found.items()}
+
+
+def check(name, contenders, expected, tolerance):
+    """Refuse to time a contender whose result is further than `tolerance` x max |expected| from float64."""
+    scale = np.max(np.abs(expected)) if expected.size else 1.0
+    for who, run in contenders.items():
+        result = np.asarray(to_numpy(run()), dtype=np.float64)
+        error = np.max(np.abs(result - expected)) / (scale or 1.0)
+        if not error <= tolerance:
+            raise AssertionError(f"{name}: {who} is off by {error:.2e} of the largest value (allowed {tolerance:.0e})")
+
+
+def to_numpy(result):
+    if isinstance(result, dnn.Tensor):
+        return result.detach().to(dnn.float64).numpy()
+    if type(result).__module__.startswith("torch"):
+        return result.detach().double().numpy()
+    return result
+
+
+class _FmaCeiling(ctypes.Structure):
+    _fields_ = [("gflops", ctypes.c_double), ("flop_per_cycle", ctypes.c_double), ("ghz", ctypes.c_double)]
+    _fields_ += [("nominal", ctypes.c_double), ("is_void", ctypes.c_int)]
+
+
+class Ceilings:
+    """FMA and copy ceilings, measured when asked; None where there is no C++ compiler."""
+
+    def __init__(self, quick=False):
+        self.seconds = 0.1 if quick else 0.25
+        self.void = []
+        self.library = self._load()
+
+    @staticmethod
+    def _load():
+        compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))), None)
+        if compiler is None:
+            print("no C++ compiler: rows go without their ceiling", file=sys.stderr)
+            return None
+        source = HERE / "ceilings.cpp"
+        digest = hashlib.sha256(source.read_bytes() + platform.machine().encode()).hexdigest()[:16]
+        built = HERE.parent / "build" / f"ceilings-{digest}.so"
+        if not built.exists():
+            built.parent.mkdir(exist_ok=True)
+            partial = built.with_suffix(f".{os.getpid()}")
+            flags = ["-O3", "-std=c++20", "-shared", "-fPIC", "-pthread"]
+            subprocess.run([compiler, *flags, source, "-o", partial], check=True)
+            os.replace(partial, built)
+        library = ctypes.CDLL(str(built))
+        out = ctypes.POINTER(_FmaCeiling)
+        library.dnncore_fma_ceiling.argtypes = [ctypes.c_char_p, ctypes.c_int, ctypes.c_double, out]
+        library.dnncore_copy_ceiling.argtypes = [ctypes.c_int, ctypes.c_size_t, ctypes.c_double]
+        library.dnncore_copy_ceiling.restype = ctypes.c_double
+        return library
+
+    def fma(self, threads, dtype="float32"):
+        """GF/s of `dtype` on the instruction set in use: the best of two short runs."""
+        if self.library is None:
+            return None
+        isa = _core.cpu_info()["isa"]
+        kind = {"neon": "neon", "avx2": "avx2", "avx512": "avx512", "avx512bf16": "avx512"}.get(isa, "sse2")
+        if dtype == "bfloat16" and isa == "avx512bf16":
+            kind = "avx512bf16"
+        runs = []
+        for _ in range(2):
+            out = _FmaCeiling()
+            if self.library.dnncore_fma_ceiling(kind.encode(), threads, self.seconds / 2, ctypes.byref(out)) != 0:
+                return None
+            runs.append(out)
+        best = max(runs, key=lambda run: run.gflops)
+        if best.is_void:
+            measured = f"{best.flop_per_cycle:.1f} of {best.nominal:.0f} flop per cycle"
+            self.void.append(f"{kind}, {threads} thread(s): {measured}")
+        return best.gflops / (2 if dtype == "float64" else 1)
+
+    def copy(self, threads, nbytes):
+        """GB/s, read plus written, of the best copy of `nbytes`."""
+        if self.library is None:
+            return None
+        rate = max(self.library.dnncore_copy_ceiling(threads, nbytes, self.seconds) for _ in range(2))
+        return rate or None
+
+    def verdict(self):
+        for line in self.void:
+            print(f"VOID: ceiling below 0.95 of nominal ({line}); run again on a quiet machine")
+
+
+class Report:
+    """An aligned table printed as it grows, and the same as JSON. A column is (title, width, format)."""
+
+    def __init__(self, title, options, columns, torch=None):
+        self.options, self.columns, self.rows, self.summary = options, columns, [], {}
+        self.environment = environment(torch)
+        print(f"{title}: dnncore {dnn.__version__} ({self.environment['isa']}) on {self.environment['cpu']}")
+        print("peers: " + ", ".join(f"{name} {text}" for name, text in self.environment["peers"].items()))
+        print("  ".join(f"{name:>{width}}" if i else f"{name:<{width}}" for i, (name, width, _) in enumerate(columns)))
+
+    def row(self, values, **details):
+        cells = []
+        for i, (name, width, form) in enumerate(self.columns):
+            value = values.get(name)
+            text = "-" if value is None else format(value, form)
+            cells.append(f"{text:>{width}}" if i else f"{text:<{width}}")
+        print("  ".join(cells), flush=True)
+        timings = {name: timing.as_json() for name, timing in details.pop("timings", {}).items()}
+        self.rows.append({**values, **details, "timings": timings})
+
+    def geometric_mean(self, column, label, **where):
+        chosen = [row for row in self.rows if all(row.get(key) == value for key, value in where.items())]
+        values = [row[column] for row in chosen if row.get(column)]
+        if values:
+            self.summary[label] = math.exp(sum(map(math.log, values)) / len(values))
+            print(f"{label}: geometric mean {self.summary[label]:.3f} (least {min(values):.3f}) of {len(values)} rows")
+
+    def finish(self, ceilings=None):
+        void = ceilings.void if ceilings else []
+        if ceilings:
+            ceilings.verdict()
+        if self.options.json:
+            content = {"environment": self.environment, "rows": self.rows, "summary": self.summary, "void": void}
+            self.options.json.write_text(json.dumps(content, indent=1))
+
+
+def environment(torch=None):
+    blas = [
+        f"{lib.get('internal_api')} {lib.get('version')} {lib.get('architecture')}"
+        for lib in threadpool_info()
+        if lib["user_api"] == "blas"
+    ]
+    peers = {"numpy": f"{np.__version__} ({'; '.join(blas) or 'no known BLAS'})"}
+    if torch is not None:
+        peers["torch"] = f"{torch.__version__} ({torch.backends.cpu.get_cpu_capability()})"
+    info = _core.cpu_info()
+    return {
+        "cpu": info["model"],
+        "isa": info["isa"],
+        "cores": len(os.sched_getaffinity(0)),
+        "python": platform.python_version(),
+        "peers": peers,
+    }
+
+
+def ratio(peer, ours):
+    """How many times faster than `peer` we are; None without the peer."""
+    return None if peer is None else peer.median / ours.median

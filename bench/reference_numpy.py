@@ -1,0 +1,211 @@
+"""The best vectorised NumPy form of every kernel family: the peer a NumPy user would write, in place where that pays.
+
+Elementwise functions take `out` and return it. `FORMS` names one for every kernel of the library.
+"""
+
+import math
+
+import numpy as np
+
+
+def _into(x, out):
+    return np.empty_like(x) if out is None else out
+
+
+def add(x, z, out=None):
+    return np.add(x, z, out=out)
+
+
+def mul(x, z, out=None):
+    return np.multiply(x, z, out=out)
+
+
+def relu(x, out=None):
+    return np.maximum(x, 0, out=out)
+
+
+def exp(x, out=None):
+    return np.exp(x, out=out)
+
+
+def log1p(x, out=None):
+    return np.log1p(x, out=out)
+
+
+def tanh(x, out=None):
+    return np.tanh(x, out=out)
+
+
+def sigmoid(x, out=None):
+    """1 / (1 + e^-x) as (1 + tanh(x / 2)) / 2: no overflow, and NumPy's tanh is vectorised."""
+    out = np.multiply(x, 0.5, out=_into(x, out))
+    np.tanh(out, out=out)
+    out += 1
+    out *= 0.5
+    return out
+
+
+def softplus(x, out=None):
+    """max(x, 0) + log1p(e^-|x|)."""
+    out = np.abs(x, out=_into(x, out))
+    np.negative(out, out=out)
+    np.exp(out, out=out)
+    np.log1p(out, out=out)
+    out += np.maximum(x, 0)
+    return out
+
+
+# NumPy has no erf. Abramowitz and Stegun 7.1.26: erf(x) = 1 - (a1 t + ... + a5 t^5) e^(-x^2),
+# t = 1 / (1 + p x), |error| < 1.5e-7.
+_ERF = (0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429)
+_ERF_P = 0.3275911
+
+
+def erf(x, out=None):
+    if x.dtype == np.float64:  # the yardstick: exact, one value at a time
+        return np.frompyfunc(math.erf, 1, 1)(x).astype(np.float64)
+    t = np.abs(x)
+    decay = np.multiply(x, x)
+    np.negative(decay, out=decay)
+    np.exp(decay, out=decay)
+    t *= _ERF_P
+    t += 1
+    np.reciprocal(t, out=t)
+    out = np.multiply(t, _ERF[4], out=_into(x, out))
+    for coefficient in _ERF[3::-1]:
+        out += coefficient
+        out *= t
+    out *= decay
+    np.subtract(1, out, out=out)
+    return np.copysign(out, x, out=out)
+
+
+def gelu(x, out=None):
+    """x (1 + erf(x / sqrt 2)) / 2."""
+    result = erf(np.multiply(x, x.dtype.type(math.sqrt(0.5))))
+    result += 1
+    result *= x
+    return np.multiply(result, 0.5, out=out)
+
+
+def where(condition, x, z):
+    return np.where(condition, x, z)
+
+
+def sum(x):
+    return np.sum(x)
+
+
+def max(x):
+    return np.max(x)
+
+
+def argmax(x, axis):
+    return np.argmax(x, axis=axis)
+
+
+def copy_transposed(x):
+    return np.ascontiguousarray(x.T)
+
+
+def fill(shape, value):
+    return np.full(shape, value, dtype=np.float32)
+
+
+def matmul(a, b, out=None):
+    return np.matmul(a, b, out=out)
+
+
+def linear(x, weight, bias, out=None):
+    """x W^T + b, the bias added in place."""
+    out = np.matmul(x, weight.T, out=out)
+    out += bias
+    return out
+
+
+def gather(x, index):
+    return np.take(x, index, axis=0)
+
+
+def scatter_add(x, index, values):
+    """x[index] += values with duplicates summed: sorted runs, since np.add.at goes one element at a time."""
+    order = np.argsort(index, kind="stable")
+    rows, starts = np.unique(index[order], return_index=True)
+    x[rows] += np.add.reduceat(values[order], starts, axis=0)
+    return x
+
+
+def nonzero(mask):
+    return np.flatnonzero(mask)
+
+
+def cross_entropy(logits, target):
+    """Mean loss and its gradient with respect to the logits."""
+    rows = np.arange(len(target))
+    gradient = logits - logits.max(axis=1, keepdims=True)
+    picked = gradient[rows, target].copy()
+    np.exp(gradient, out=gradient)
+    total = gradient.sum(axis=1, keepdims=True)
+    loss = np.mean(np.log(total[:, 0]) - picked)
+    gradient /= total
+    gradient[rows, target] -= 1
+    gradient /= len(target)
+    return loss, gradient
+
+
+def sgd(parameter, gradient, momentum_buffer, lr, momentum, scratch=None):
+    """In place, as torch.optim.SGD after its first step."""
+    momentum_buffer *= momentum
+    momentum_buffer += gradient
+    scratch = np.multiply(momentum_buffer, lr, out=scratch)
+    parameter -= scratch
+    return parameter
+
+
+def uniform(shape, seed):
+    return np.random.Generator(np.random.SFC64(seed)).random(shape, dtype=np.float32)
+
+
+class MLP:
+    """ReLU network with mean cross-entropy and plain SGD, every gradient by hand."""
+
+    def __init__(self, weights, biases):
+        self.weights = [np.array(w) for w in weights]
+        self.biases = [np.array(b) for b in biases]
+
+    def step(self, x, target, lr):
+        """One training step; returns the loss before it."""
+        inputs = [x]
+        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
+            y = linear(inputs[-1], weight, bias)
+            inputs.append(relu(y, out=y) if i + 1 < len(self.weights) else y)
+        loss, gradient = cross_entropy(inputs.pop(), target)
+        for i in reversed(range(len(self.weights))):
+            weight_gradient, bias_gradient = gradient.T @ inputs[i], gradient.sum(axis=0)
+            if i > 0:
+                gradient = gradient @ self.weights[i]
+                gradient *= inputs[i] > 0
+            weight_gradient *= lr
+            self.weights[i] -= weight_gradient
+            self.biases[i] -= lr * bias_gradient
+        return loss
+
+
+FORMS = {
+    "gemm": matmul,
+    "gemm_pack": copy_transposed,
+    "unary": gelu,
+    "binary": add,
+    "where": where,
+    "copy": copy_transposed,
+    "fill": fill,
+    "range": np.arange,
+    "reduce": sum,
+    "index_offsets": np.ravel_multi_index,
+    "gather": gather,
+    "scatter": scatter_add,
+    "nonzero": nonzero,
+    "cross_entropy": cross_entropy,
+    "sgd": sgd,
+    "random": uniform,
+}

@@ -1,0 +1,79 @@
+// The one gate: every kernel on every device runs through launch(), which may also write down what ran.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "core/device.h"
+#include "core/operand.h"
+#include "core/parallel.h"
+#include "kernels/kernels.h"
+
+namespace dnncore {
+
+// One kernel of one CPU table.
+struct CpuKernel {
+  parallel::Body body = nullptr;
+  Schedule (*schedule)(const void* args) = nullptr;
+};
+
+// What an ISA library exports, and the only thing.
+struct CpuTable {
+  const char* isa;
+  CpuKernel kernels[kernel::kCount];
+  // Bytes of workspace `gemm` wants for these arguments (see gemm.h); other kernels state theirs in the contract.
+  int64_t (*gemm_workspace)(const GemmArgs& args);
+  int64_t (*gemm_packed_bytes)(const GemmPackArgs& args);
+};
+
+// A launch written down: enough to run it again elsewhere.
+struct LaunchRecord {
+  int kernel;
+  const char* op;
+  std::string module;  // path of the module that was running, "" outside any
+  std::vector<std::byte> args;
+  std::vector<Operand> operands;
+};
+
+class Recorder {
+ public:
+  virtual ~Recorder() = default;
+  virtual void record(LaunchRecord record) = 0;
+};
+// Of the calling thread; nullptr: none. Returns the one before.
+Recorder* set_recorder(Recorder* recorder);
+Recorder* current_recorder();
+void set_module_path(std::string path);  // of the calling thread, read only while recording
+
+namespace cpu {
+const CpuTable& table();                    // the chosen one
+std::vector<std::string> available_isas();  // best first; always ends with "reference"
+void use_isa(const std::string& isa);       // ValueError naming what there is; for tests and DNNCORE_ISA
+}  // namespace cpu
+
+namespace detail {
+
+enum class Interruptible : bool { No, Yes };
+void run_on_cpu(int kernel, const void* args, Interruptible interruptible);
+void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count);
+extern thread_local Recorder* recorder;
+[[noreturn]] void no_such_device(const char* op, Device device);
+
+}  // namespace detail
+
+// `op` is a string that lives forever. Work that only writes fresh memory may be interrupted; anything that accumulates in place
+// runs to its end, so that no tensor is left half updated.
+template <class Args>
+void launch(const char* op, KernelId<Args> id, const Args& args, Device device = {}) {
+  static_assert(std::is_trivially_copyable_v<Args>);
+  static_assert(all_pointers_declared<Args>(), "a pointer field of this argument struct is not declared in operands()");
+  if (device.type != DeviceType::CPU) detail::no_such_device(op, device);
+  if (detail::recorder != nullptr) {
+    const auto operands = args.operands();
+    detail::run_recorded(id.index, op, &args, sizeof(Args), operands.data(), operands.size());
+  }
+  detail::run_on_cpu(id.index, &args, args.in_place() ? detail::Interruptible::No : detail::Interruptible::Yes);
+}
+
+}  // namespace dnncore

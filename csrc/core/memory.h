@@ -1,0 +1,72 @@
+// The caching allocator and the storage built on it.
+// Blocks are 64-byte aligned; from 2 MiB on they are 2 MiB-aligned and asked to sit on huge pages. Freed blocks are kept for
+// reuse by size class: a fresh 40 MB block costs 18 ms of page faults on the reference machine, a kept one nothing.
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "core/device.h"
+#include "core/intrusive.h"
+
+namespace dnncore {
+
+inline constexpr size_t kAlignment = 64;
+
+struct MemoryStats {
+  int64_t allocated_bytes;       // handed out and not yet returned
+  int64_t peak_allocated_bytes;  // its maximum since the start or the last reset
+  int64_t reserved_bytes;        // taken from the system: handed out and kept
+  int64_t allocations;           // calls of allocate() with a size above zero
+  int64_t system_allocations;    // of those, how many went to the system
+};
+
+namespace memory {
+
+// `bytes` rounded up to its size class. MemoryError names the size, what is held and what the machine has.
+void* allocate(size_t bytes);
+void deallocate(void* data, size_t bytes) noexcept;
+void empty_cache() noexcept;
+MemoryStats stats();
+void reset_peak_stats();
+// Fails the n-th allocation from now (0: never); for tests of out-of-memory behaviour.
+void fail_after(int64_t n);
+
+}  // namespace memory
+
+// A block of memory shared by the tensors that view it.
+class Storage : public RefCounted {
+ public:
+  using Deleter = std::function<void()>;
+
+  explicit Storage(size_t bytes, Device device = {});                        // owned, uninitialised
+  Storage(void* data, size_t bytes, Deleter deleter, bool writable = true);  // foreign (NumPy, DLPack)
+  ~Storage() override;
+
+  std::byte* data() const { return data_; }
+  size_t bytes() const { return bytes_; }
+  Device device() const { return device_; }
+  bool writable() const { return writable_; }
+  bool foreign() const { return static_cast<bool>(deleter_); }
+
+  // Written in place: what the tape saved before is stale.
+  uint32_t version() const { return version_.load(std::memory_order_relaxed); }
+  void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
+
+  // A writable view lives outside (NumPy, DLPack): writes through it change no version.
+  bool exported() const { return exported_.load(std::memory_order_relaxed); }
+  void mark_exported() { exported_.store(true, std::memory_order_relaxed); }
+
+ private:
+  std::byte* data_ = nullptr;
+  size_t bytes_ = 0;
+  Device device_;
+  bool writable_ = true;
+  std::atomic<bool> exported_{false};
+  std::atomic<uint32_t> version_{0};
+  Deleter deleter_;
+};
+
+}  // namespace dnncore

@@ -1,0 +1,89 @@
+#include "core/shape.h"
+
+namespace dnncore {
+
+std::string to_string(const Shape& shape) { return concat(shape); }
+
+std::ostream& operator<<(std::ostream& out, const Shape& shape) {
+  out << '(';
+  for (int i = 0; i < shape.n; ++i) out << (i ? ", " : "") << shape.v[i];
+  return out << (shape.n == 1 ? ",)" : ")");
+}
+
+int64_t checked_numel(const char* op, const Shape& shape, int64_t itemsize) {
+  // The sizes other than 0 must fit too (as in NumPy): strides are products of them.
+  int64_t bytes = itemsize;
+  bool empty = false;
+  for (int64_t size : shape) {
+    DNN_CHECK(size >= 0, ValueError, op, ": expected sizes of at least 0, got shape ", shape);
+    empty |= size == 0;
+    DNN_CHECK(size == 0 || !__builtin_mul_overflow(bytes, size, &bytes), ValueError, op, ": shape ", shape,
+              " is too large: its bytes do not fit in 63 bits");
+  }
+  return empty ? 0 : bytes / itemsize;
+}
+
+int64_t numel(const Shape& shape) {
+  int64_t count = 1;
+  for (int64_t size : shape) count *= size;
+  return count;
+}
+
+Strides contiguous_strides(const Shape& shape) {
+  Strides strides = shape;
+  int64_t step = 1;
+  for (int i = shape.n - 1; i >= 0; --i) {
+    strides.v[i] = step;
+    step *= shape.v[i] > 0 ? shape.v[i] : 1;
+  }
+  return strides;
+}
+
+Shape broadcast_shapes(const char* op, const Shape& a, const Shape& b) {
+  const Shape& longer = a.n >= b.n ? a : b;
+  const Shape& shorter = a.n >= b.n ? b : a;
+  Shape result = longer;
+  const int offset = longer.n - shorter.n;
+  for (int i = 0; i < shorter.n; ++i) {
+    int64_t& size = result.v[offset + i];
+    if (size == shorter.v[i] || shorter.v[i] == 1) continue;
+    DNN_CHECK(size == 1, ValueError, op, ": shapes ", a, " and ", b, " cannot be broadcast together");
+    size = shorter.v[i];
+  }
+  return result;
+}
+
+Strides broadcast_strides(const Shape& shape, const Strides& strides, const Shape& target) {
+  Strides result = Shape::filled(target.n, 0);
+  const int offset = target.n - shape.n;
+  for (int i = 0; i < shape.n; ++i)
+    if (shape.v[i] == target.v[offset + i]) result.v[offset + i] = strides.v[i];
+  return result;
+}
+
+int wrap_dim(const char* op, int64_t dim, int ndim) {
+  const int64_t range = ndim > 0 ? ndim : 1;  // a scalar takes 0 and -1, as in PyTorch
+  DNN_CHECK(dim >= -range && dim < range, IndexError, op, ": expected a dimension from ", -range, " to ", range - 1, ", got ", dim);
+  return static_cast<int>(dim < 0 ? dim + range : dim);
+}
+
+void coalesce(Shape& shape, Strides* const* strides, int count) {
+  int last = -1;  // of the dimensions kept so far
+  for (int i = 0; i < shape.n; ++i) {
+    if (shape.v[i] == 1) continue;
+    bool joins = last >= 0;
+    for (int s = 0; joins && s < count; ++s) joins = strides[s]->v[last] == strides[s]->v[i] * shape.v[i];
+    if (!joins) ++last;
+    shape.v[last] = joins ? shape.v[last] * shape.v[i] : shape.v[i];
+    for (int s = 0; s < count; ++s) strides[s]->v[last] = strides[s]->v[i];
+  }
+  if (last < 0) {  // one element: any stride is right, 1 takes the contiguous paths
+    last = 0;
+    shape.v[0] = 1;
+    for (int s = 0; s < count; ++s) strides[s]->v[0] = 1;
+  }
+  shape.n = last + 1;
+  for (int s = 0; s < count; ++s) strides[s]->n = last + 1;
+}
+
+}  // namespace dnncore

@@ -1,0 +1,121 @@
+#include "core/tensor.h"
+
+#include <cstdlib>
+#include <new>
+#include <vector>
+
+#include "autograd/tape.h"
+
+namespace dnncore {
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr size_t kKept = 0;  // let the sanitizer see every life
+#else
+constexpr size_t kKept = 256;
+#endif
+
+// Freed tensor headers of this thread: making one costs a pop instead of a malloc.
+struct FreeList {
+  std::vector<void*> blocks;
+  ~FreeList() {
+    for (void* block : blocks) ::operator delete(block);
+    closed = true;
+  }
+  static thread_local bool closed;  // after the destructor ran, at thread exit
+};
+thread_local bool FreeList::closed = false;
+
+FreeList& free_list() {
+  thread_local FreeList list;
+  return list;
+}
+
+}  // namespace
+
+void* TensorImpl::operator new(size_t bytes) {
+  if (!FreeList::closed) {
+    auto& blocks = free_list().blocks;
+    if (!blocks.empty()) {
+      void* block = blocks.back();
+      blocks.pop_back();
+      return block;
+    }
+  }
+  return ::operator new(bytes);
+}
+
+void TensorImpl::operator delete(void* data) noexcept {
+  if (FreeList::closed || free_list().blocks.size() >= kKept) return ::operator delete(data);
+  try {
+    free_list().blocks.push_back(data);
+  } catch (...) {
+    ::operator delete(data);
+  }
+}
+
+TensorImpl::TensorImpl(Ref<Storage> storage, int64_t offset, const Shape& shape, const Strides& strides, DType dtype)
+    : storage(std::move(storage)), offset(offset), shape(shape), strides(strides), dtype(dtype) {}
+
+TensorImpl::~TensorImpl() {
+  if (grad_fn) release_later(std::move(grad_fn));
+}
+
+Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const char* op) {
+  const int64_t count = checked_numel(op, shape, static_cast<int64_t>(itemsize(dtype)));
+  Ref<Storage> storage;
+  try {
+    storage = make_ref<Storage>(static_cast<size_t>(count) * itemsize(dtype), device);
+  } catch (const MemoryError& error) {
+    throw MemoryError(concat(op, ": no room for a ", dtype, " tensor of shape ", shape, " (", error.what(), ")"));
+  }
+  return Tensor(make_ref<TensorImpl>(std::move(storage), 0, shape, contiguous_strides(shape), dtype));
+}
+
+namespace {
+
+// Whether the view covers its extent without holes or repeats, in whatever order of dimensions.
+bool is_dense(const Tensor& x) {
+  int order[kMaxDims];
+  int count = 0;
+  for (int i = 0; i < x.ndim(); ++i) {
+    if (x.size(i) == 1) continue;
+    int at = count++;
+    for (; at > 0 && x.stride(order[at - 1]) > x.stride(i); --at) order[at] = order[at - 1];
+    order[at] = i;
+  }
+  int64_t expected = 1;
+  for (int i = 0; i < count; ++i) {
+    if (x.stride(order[i]) != expected) return false;
+    expected *= x.size(order[i]);
+  }
+  return true;
+}
+
+}  // namespace
+
+Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
+  Tensor result = empty(like.shape(), dtype, like.device(), "empty_like");
+  if (!like.is_contiguous() && is_dense(like)) result.impl()->strides = like.strides();
+  return result;
+}
+
+bool Tensor::is_contiguous() const {
+  int64_t expected = 1;
+  for (int i = ndim() - 1; i >= 0; --i) {
+    if (size(i) == 0) return true;
+    if (size(i) == 1) continue;
+    if (stride(i) != expected) return false;
+    expected *= size(i);
+  }
+  return true;
+}
+
+Tensor Tensor::view_as(const Shape& shape, const Strides& strides, int64_t offset) const {
+  return Tensor(make_ref<TensorImpl>(impl_->storage, offset, shape, strides, impl_->dtype));
+}
+
+Tensor Tensor::detach() const { return view_as(shape(), strides(), impl_->offset); }
+
+}  // namespace dnncore

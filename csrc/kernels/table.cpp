@@ -1,0 +1,59 @@
+// The table of one ISA, built from kernels.def: the only symbol its library exports.
+#include "core/launch.h"
+
+namespace dnncore {
+
+namespace baseline {
+#define KERNEL(name, Args)
+#define BASELINE_KERNEL(name, Args)          \
+  void name(const Args& args, const Tasks&); \
+  Schedule name##_schedule(const Args& args);
+#include "kernels/kernels.def"
+}  // namespace baseline
+
+namespace DNNCORE_ISA {
+
+#define KERNEL(name, Args)                   \
+  void name(const Args& args, const Tasks&); \
+  Schedule name##_schedule(const Args& args);
+#define BASELINE_KERNEL(name, Args) \
+  using baseline::name;             \
+  using baseline::name##_schedule;
+#include "kernels/kernels.def"
+
+int64_t gemm_workspace(const GemmArgs& args);
+int64_t gemm_packed_bytes(const GemmPackArgs& args);
+
+namespace {
+
+template <class Args, void (*body)(const Args&, const Tasks&), Schedule (*schedule)(const Args&)>
+constexpr CpuKernel erased{
+    [](const void* args, const Tasks& tasks) { body(*static_cast<const Args*>(args), tasks); },
+    [](const void* args) { return schedule(*static_cast<const Args*>(args)); },
+};
+
+}  // namespace
+}  // namespace DNNCORE_ISA
+
+#define DNN_CONCAT_(a, b) a##b
+#define DNN_CONCAT(a, b) DNN_CONCAT_(a, b)
+#define DNN_STRING_(a) #a
+#define DNN_STRING(a) DNN_STRING_(a)
+
+extern "C" __attribute__((visibility("default"))) const CpuTable DNN_CONCAT(dnncore_table_, DNNCORE_ISA);
+const CpuTable DNN_CONCAT(dnncore_table_, DNNCORE_ISA) = {
+    DNN_STRING(DNNCORE_ISA),
+    {
+#define DOT_KERNEL(name, Args) DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule>,
+#ifdef DNNCORE_DOT_KERNELS_ONLY  // the rest is filled in from the table this one extends
+#define KERNEL(name, Args) CpuKernel{},
+#else
+#define KERNEL(name, Args) DOT_KERNEL(name, Args)
+#endif
+#include "kernels/kernels.def"
+    },
+    DNNCORE_ISA::gemm_workspace,
+    DNNCORE_ISA::gemm_packed_bytes,
+};
+
+}  // namespace dnncore

@@ -1,0 +1,54 @@
+// y = condition ? x : z, by element size.
+#include "kernels/elementwise.h"
+#include "kernels/elementwise_loops.h"
+
+namespace dnncore::DNNCORE_ISA {
+namespace {
+
+template <class U>
+void where_row(const std::byte* const* in, std::byte* out, int64_t n, int) {
+  const uint8_t* condition = reinterpret_cast<const uint8_t*>(in[0]);
+  const U* x = reinterpret_cast<const U*>(in[1]);
+  const U* z = reinterpret_cast<const U*>(in[2]);
+  U* y = reinterpret_cast<U*>(out);
+#pragma GCC ivdep
+  for (int64_t i = 0; i < n; ++i) {
+    const U a = x[i], b = z[i];
+    y[i] = condition[i] ? a : b;
+  }
+}
+
+Row row_for(DType dtype) {
+  switch (itemsize(dtype)) {
+    case 1:
+      return where_row<uint8_t>;
+    case 2:
+      return where_row<uint16_t>;
+    case 4:
+      return where_row<uint32_t>;
+    default:
+      return where_row<uint64_t>;
+  }
+}
+
+}  // namespace
+
+void where(const WhereArgs& args, const Tasks& tasks) {
+  run_elementwise<3>(
+      {.in = {static_cast<const std::byte*>(args.condition), static_cast<const std::byte*>(args.x), static_cast<const std::byte*>(args.z)},
+       .out = static_cast<std::byte*>(args.y),
+       .shape = args.shape,
+       .in_strides = {&args.condition_strides, &args.x_strides, &args.z_strides},
+       .out_strides = args.y_strides,
+       .in_dtype = {DType::Bool, args.dtype, args.dtype},
+       .out_dtype = args.dtype,
+       .row = row_for(args.dtype),
+       .converts_halves = false},
+      tasks);
+}
+
+Schedule where_schedule(const WhereArgs& args) {
+  return elementwise_schedule(args.shape, 0.08 * static_cast<double>(itemsize(args.dtype)));
+}
+
+}  // namespace dnncore::DNNCORE_ISA

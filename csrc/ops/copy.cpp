@@ -1,0 +1,129 @@
+#include "ops/common.h"
+
+namespace dnncore::ops {
+
+void launch_copy(const char* op, const Tensor& x, const Tensor& y, bool into_view) {
+  CopyArgs args{.x = x.data(),
+                .y = y.data(),
+                .shape = y.shape(),
+                .x_strides = x.strides(),
+                .y_strides = y.strides(),
+                .x_dtype = x.dtype(),
+                .y_dtype = y.dtype(),
+                .into_view = into_view};
+  Strides* strides[] = {&args.y_strides, &args.x_strides};
+  coalesce(args.shape, strides, 2);
+  launch(op, kernel::copy, args, y.device());
+}
+
+Tensor copy_of(const Tensor& x, DType dtype, const char* op) {
+  const Tensor y = Tensor::empty(x.shape(), dtype, x.device(), op);
+  launch_copy(op, x, y, false);
+  return y;
+}
+
+Tensor to_dtype(const Tensor& x, DType dtype) {
+  if (x.dtype() == dtype) return x;
+  const Tensor y = Tensor::empty_like(x, dtype);
+  launch_copy("to", x, y, false);
+  if (is_floating(dtype) && any_requires_grad({&x}))
+    record("to", y, {&x}, [from = x.dtype()](const Node&, const Tensor& g) -> Grads { return {to_dtype(g, from)}; });
+  return y;
+}
+
+Tensor clone(const Tensor& x) {
+  const Tensor y = Tensor::empty_like(x, x.dtype());
+  launch_copy("clone", x, y, false);
+  if (any_requires_grad({&x})) record("clone", y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
+  return y;
+}
+
+Tensor contiguous(const Tensor& x) {
+  if (x.is_contiguous()) return x;
+  const Tensor y = copy_of(x, x.dtype(), "contiguous");
+  if (any_requires_grad({&x})) record("contiguous", y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
+  return y;
+}
+
+void copy_(const Tensor& destination, const Tensor& source) {
+  check_inplace("copy_", destination, {&source});
+  check_device("copy_", destination, source);
+  Tensor from = source;
+  if (!(from.shape() == destination.shape())) {
+    // Leading dimensions of size 1 may be dropped, as in every assignment of NumPy and PyTorch.
+    while (from.ndim() > destination.ndim() && from.size(0) == 1) from = select(from.detach(), 0, 0);
+    const Shape shape = broadcast_shapes("copy_", from.shape(), destination.shape());
+    DNN_CHECK(shape == destination.shape(), ValueError, "copy_: a source of shape ", source.shape(),
+              " does not fit a destination of shape ", destination.shape());
+    from = from.view_as(shape, broadcast_strides(from.shape(), from.strides(), shape), from.impl()->offset);
+  }
+  if (from.storage() == destination.storage()) from = copy_of(from, from.dtype(), "copy_");
+  launch_copy("copy_", from, destination, true);
+  destination.storage()->bump_version();
+}
+
+// A new tensor, since strides are never negative.
+Tensor flip_dim(const Tensor& x, int64_t dim) {
+  const int at = wrap_dim("flip", dim, x.ndim());
+  const int64_t size = x.size(at);
+  const Tensor order = arange(Scalar::of(size - 1), Scalar::of(int64_t{-1}), Scalar::of(int64_t{-1}), DType::Int64);
+  return index(x, at, {order});
+}
+
+Tensor cat(const std::vector<Tensor>& tensors, int64_t dim) {
+  DNN_CHECK(!tensors.empty(), ValueError, "cat: expected at least one tensor");
+  const int at = wrap_dim("cat", dim, tensors[0].ndim());
+  Shape shape = tensors[0].shape();
+  shape[at] = 0;
+  DType dtype = tensors[0].dtype();
+  for (const Tensor& tensor : tensors) {
+    DNN_CHECK(tensor.ndim() == shape.ndim(), ValueError, "cat: expected tensors of ", shape.ndim(), " dimensions, got shape ",
+              tensor.shape());
+    for (int i = 0; i < shape.ndim(); ++i)
+      DNN_CHECK(i == at || tensor.size(i) == tensors[0].size(i), ValueError, "cat: shapes ", tensors[0].shape(), " and ", tensor.shape(),
+                " differ outside dimension ", at);
+    shape[at] += tensor.size(at);
+    dtype = promote_types(dtype, tensor.dtype());
+  }
+  const Tensor y = Tensor::empty(shape, dtype, tensors[0].device(), "cat");
+  int64_t start = 0;
+  bool needs_grad = false;
+  for (const Tensor& tensor : tensors) {
+    const int64_t size = tensor.size(at);
+    launch_copy("cat", tensor, y.view_as(tensor.shape(), y.strides(), start * y.stride(at)), false);
+    start += size;
+    needs_grad |= any_requires_grad({&tensor});
+  }
+  if (needs_grad) {
+    std::vector<int64_t> sizes;
+    std::vector<DType> dtypes;
+    for (const Tensor& tensor : tensors) {
+      sizes.push_back(tensor.size(at));
+      dtypes.push_back(tensor.dtype());
+    }
+    record_list("cat", y, tensors, [at, sizes, dtypes](const Node& node, const Tensor& g) {
+      Grads grads(sizes.size());
+      int64_t begin = 0;
+      for (size_t i = 0; i < sizes.size(); ++i) {
+        if (node.needs(static_cast<int>(i))) grads[i] = to_dtype(slice(g, at, begin, begin + sizes[i], 1), dtypes[i]);
+        begin += sizes[i];
+      }
+      return grads;
+    });
+  }
+  return y;
+}
+
+Tensor stack(const std::vector<Tensor>& tensors, int64_t dim) {
+  DNN_CHECK(!tensors.empty(), ValueError, "stack: expected at least one tensor");
+  const int at = wrap_dim("stack", dim, tensors[0].ndim() + 1);
+  std::vector<Tensor> rows;
+  for (const Tensor& tensor : tensors) {
+    DNN_CHECK(tensor.shape() == tensors[0].shape(), ValueError, "stack: expected tensors of one shape, got ", tensors[0].shape(), " and ",
+              tensor.shape());
+    rows.push_back(unsqueeze(tensor, at));
+  }
+  return cat(rows, at);
+}
+
+}  // namespace dnncore::ops

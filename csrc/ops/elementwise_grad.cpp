@@ -1,0 +1,203 @@
+#include "ops/elementwise_grad.h"
+
+#include <numbers>
+
+#include "ops/common.h"
+
+namespace dnncore::ops {
+
+namespace {
+
+Tensor operator+(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar::of(b)); }
+Tensor operator-(const Tensor& a) { return unary(UnaryOp::neg, a); }
+Tensor operator-(const Tensor& a, double b) { return binary(BinaryOp::sub, a, Scalar::of(b)); }
+Tensor operator*(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
+Tensor operator*(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar::of(b)); }
+Tensor operator/(const Tensor& a, const Tensor& b) { return binary(BinaryOp::div, a, b); }
+
+// What the gradient of a unary op is computed from.
+enum class Needs { Nothing, Input, Output };
+
+constexpr Needs needs(UnaryOp op) {
+  switch (op) {
+    case UnaryOp::sqrt:
+    case UnaryOp::rsqrt:
+    case UnaryOp::reciprocal:
+    case UnaryOp::exp:
+    case UnaryOp::expm1:
+    case UnaryOp::tanh:
+    case UnaryOp::sigmoid:
+    case UnaryOp::relu:
+      return Needs::Output;
+    case UnaryOp::neg:
+    case UnaryOp::sign:
+    case UnaryOp::floor:
+    case UnaryOp::ceil:
+    case UnaryOp::trunc:
+    case UnaryOp::round:
+      return Needs::Nothing;
+    default:
+      return Needs::Input;
+  }
+}
+
+// g * op'(.): `s` is the input or the output, as needs(op) says.
+Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
+  constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
+  switch (op) {
+    case UnaryOp::neg:
+      return -g;
+    case UnaryOp::abs:
+      return g * unary(UnaryOp::sign, s);
+    case UnaryOp::square:
+      return g * s * 2.0;
+    case UnaryOp::sqrt:
+      return g / (s * 2.0);
+    case UnaryOp::rsqrt:
+      return g * (s * s * s) * -0.5;
+    case UnaryOp::reciprocal:
+      return -(g * s * s);
+    case UnaryOp::exp:
+      return g * s;
+    case UnaryOp::expm1:
+      return g * (s + 1.0);
+    case UnaryOp::log:
+      return g / s;
+    case UnaryOp::log1p:
+      return g / (s + 1.0);
+    case UnaryOp::log2:
+      return g / (s * std::numbers::ln2);
+    case UnaryOp::log10:
+      return g / (s * std::numbers::ln10);
+    case UnaryOp::sin:
+      return g * unary(UnaryOp::cos, s);
+    case UnaryOp::cos:
+      return -(g * unary(UnaryOp::sin, s));
+    case UnaryOp::tanh:
+      return binary(BinaryOp::tanh_backward, g, s);
+    case UnaryOp::sigmoid:
+      return binary(BinaryOp::sigmoid_backward, g, s);
+    case UnaryOp::relu:
+      return binary(BinaryOp::relu_backward, g, s);
+    case UnaryOp::gelu:
+      return binary(BinaryOp::gelu_backward, g, s);
+    case UnaryOp::erf:
+      return g * unary(UnaryOp::exp, -unary(UnaryOp::square, s)) * two_over_sqrt_pi;
+    case UnaryOp::softplus:
+      return g * unary(UnaryOp::sigmoid, s);
+    default:
+      return zeros(g.shape(), g.dtype());  // sign and the rounding ops are flat
+  }
+}
+
+// dx and dz of y = op(x, z), before broadcasting is summed away.
+Tensor gradient_of_first(BinaryOp op, const Tensor& g, const Tensor& x, const Tensor& z) {
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+  switch (op) {
+    case BinaryOp::add:
+    case BinaryOp::sub:
+    case BinaryOp::remainder:
+      return g;
+    case BinaryOp::mul:
+      return g * z;
+    case BinaryOp::div:
+      return g / z;
+    case BinaryOp::pow: {
+      // z * x^(z-1), and 0 where z is 0 (also at x = 0, where the product would be nan).
+      const Tensor slope = g * z * binary(BinaryOp::pow, x, z - 1.0);
+      return where(binary(BinaryOp::eq, z, Scalar::of(0.0)), zero, slope);
+    }
+    default: {  // maximum, minimum: all of g to the winner, half to each of two equals
+      const Tensor loses = binary(op == BinaryOp::maximum ? BinaryOp::lt : BinaryOp::gt, x, z);
+      return where(loses, zero, where(binary(BinaryOp::eq, x, z), g * 0.5, g));
+    }
+  }
+}
+
+Tensor gradient_of_second(BinaryOp op, const Tensor& g, const Tensor& x, const Tensor& z, const Tensor& y) {
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+  switch (op) {
+    case BinaryOp::add:
+      return g;
+    case BinaryOp::sub:
+      return -g;
+    case BinaryOp::mul:
+      return g * x;
+    case BinaryOp::div:
+      return -(g * (x / z / z));
+    case BinaryOp::remainder:
+      return -(g * binary(BinaryOp::floor_divide, x, z));
+    case BinaryOp::pow: {
+      // y * log(x), and 0 where x is 0 and z is not negative.
+      const Tensor slope = g * y * unary(UnaryOp::log, x);
+      const Tensor flat = binary(BinaryOp::bitwise_and, binary(BinaryOp::eq, x, Scalar::of(0.0)), binary(BinaryOp::ge, z, Scalar::of(0.0)));
+      return where(flat, zero, slope);
+    }
+    default:
+      return gradient_of_first(op, g, z, x);  // maximum and minimum are symmetric
+  }
+}
+
+bool has_gradient(BinaryOp op) {
+  switch (op) {
+    case BinaryOp::add:
+    case BinaryOp::sub:
+    case BinaryOp::mul:
+    case BinaryOp::div:
+    case BinaryOp::remainder:
+    case BinaryOp::pow:
+    case BinaryOp::maximum:
+    case BinaryOp::minimum:
+      return true;
+    default:
+      return false;
+  }
+}
+
+const char* name(BinaryOp op) { return kBinaryNames[static_cast<int>(op)]; }
+
+// Sums of gradients keep only the shapes: the cheap and common case.
+void record_linear(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
+  if (x.shape() == z.shape()) {
+    record(name(op), y, {&x, &z}, [op](const Node& node, const Tensor& g) -> Grads {
+      return {g, !node.needs(1) ? Tensor() : op == BinaryOp::sub ? -g : g};
+    });
+    return;
+  }
+  record(name(op), y, {&x, &z}, [op, sx = x.shape(), sz = z.shape()](const Node& node, const Tensor& g) -> Grads {
+    Grads grads(2);
+    if (node.needs(0)) grads[0] = sum_to(g, sx);
+    if (node.needs(1)) grads[1] = sum_to(op == BinaryOp::sub ? -g : g, sz);
+    return grads;
+  });
+}
+
+}  // namespace
+
+void record_unary(UnaryOp op, const Tensor& x, const Tensor& y) {
+  const char* op_name = kUnaryNames[static_cast<int>(op)];
+  if (needs(op) == Needs::Nothing) {
+    record(op_name, y, {&x}, [op](const Node&, const Tensor& g) -> Grads { return {unary_gradient(op, g, {})}; });
+    return;
+  }
+  const Saved saved = needs(op) == Needs::Input ? Saved::input(x) : Saved::output(y);
+  record(op_name, y, {&x}, [op, saved](const Node& node, const Tensor& g) -> Grads { return {unary_gradient(op, g, saved.get(node.op))}; });
+}
+
+void record_binary(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
+  if (!has_gradient(op)) return;
+  if (op == BinaryOp::add || op == BinaryOp::sub) return record_linear(op, x, z, y);
+  const Saved saved_y = op == BinaryOp::pow ? Saved::output(y) : Saved();
+  record(name(op), y, {&x, &z}, [op, x = Saved::input(x), z = Saved::input(z), saved_y](const Node& node, const Tensor& g) -> Grads {
+    const Tensor a = x.get(node.op), b = z.get(node.op);
+    Grads grads(2);
+    if (node.needs(0)) grads[0] = sum_to(gradient_of_first(op, g, a, b), a.shape());
+    if (node.needs(1)) {
+      const Tensor y = op == BinaryOp::pow ? saved_y.get(node.op) : Tensor();
+      grads[1] = sum_to(gradient_of_second(op, g, a, b, y), b.shape());
+    }
+    return grads;
+  });
+}
+
+}  // namespace dnncore::ops

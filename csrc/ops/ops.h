@@ -1,0 +1,114 @@
+// Every op of the library: shape checks, promotion, memory, forward and backward side by side in csrc/ops/<family>.cpp.
+// Names, arguments and defaults are PyTorch's. Scalars arrive as Scalar and take part in promotion as Python numbers do there.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "core/tensor.h"
+#include "kernels/elementwise.h"
+#include "kernels/gemm.h"
+#include "kernels/random.h"
+#include "kernels/reduce.h"
+
+namespace dnncore {
+
+// A Python number: bool, int or float.
+struct Scalar {
+  enum class Kind : uint8_t { Bool, Int, Float } kind = Kind::Float;
+  double as_double = 0;
+  int64_t as_int = 0;
+  static Scalar of(bool value) { return {Kind::Bool, value ? 1.0 : 0.0, value}; }
+  static Scalar of(int64_t value) { return {Kind::Int, static_cast<double>(value), value}; }
+  static Scalar of(double value) { return {Kind::Float, value, 0}; }
+};
+
+namespace ops {
+
+// --- Creation (create.cpp) --------------------------------------------------------------------------------------------
+Tensor full(const Shape& shape, const Scalar& value, DType dtype, const char* op = "full");
+Tensor zeros(const Shape& shape, DType dtype);
+Tensor ones(const Shape& shape, DType dtype);
+Tensor full_like(const Tensor& x, const Scalar& value, DType dtype);
+Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype);
+Tensor linspace(double start, double end, int64_t steps, DType dtype);
+Tensor eye(int64_t rows, int64_t columns, DType dtype);
+void fill_(const Tensor& x, const Scalar& value);
+
+// --- Random numbers (random.cpp) --------------------------------------------------------------------------------------
+// A stream of random numbers; its state is tensor memory (rule 3).
+class Generator : public RefCounted {
+ public:
+  explicit Generator(uint64_t seed);
+  void manual_seed(uint64_t seed);
+  uint64_t initial_seed() const;
+  GeneratorState* state() const;
+  Tensor state_tensor() const { return state_; }  // uint8, 16 entries
+
+ private:
+  Tensor state_;
+};
+const Ref<Generator>& default_generator();
+Tensor random(RandomOp op, const Shape& shape, DType dtype, double a, double b, int64_t low, int64_t high, const Ref<Generator>& generator);
+void uniform_(const Tensor& x, double low, double high, const Ref<Generator>& generator);
+void normal_(const Tensor& x, double mean, double std, const Ref<Generator>& generator);
+
+// --- Casts, copies, views (copy.cpp, view.cpp) ------------------------------------------------------------------------
+Tensor to_dtype(const Tensor& x, DType dtype);  // x itself when it has the dtype
+Tensor clone(const Tensor& x);
+Tensor contiguous(const Tensor& x);                           // x itself when it is
+void copy_(const Tensor& destination, const Tensor& source);  // source may broadcast: assignment, as NumPy and PyTorch
+Tensor reshape(const Tensor& x, const Shape& shape);          // one size may be -1; a view where the strides allow
+Tensor view(const Tensor& x, const Shape& shape);             // ValueError where reshape would copy
+Tensor flatten(const Tensor& x, int64_t start_dim, int64_t end_dim);
+Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1);
+Tensor permute(const Tensor& x, const Shape& dims);
+Tensor expand(const Tensor& x, const Shape& shape);  // -1 keeps a size
+Tensor squeeze(const Tensor& x, std::optional<int64_t> dim);
+Tensor unsqueeze(const Tensor& x, int64_t dim);
+Tensor select(const Tensor& x, int64_t dim, int64_t index);
+Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t step);  // Python's clamped positions, step > 0
+Tensor flip_dim(const Tensor& x, int64_t dim);                                          // a copy (negative steps)
+Tensor cat(const std::vector<Tensor>& tensors, int64_t dim);
+Tensor stack(const std::vector<Tensor>& tensors, int64_t dim);
+
+// --- Advanced indexing (index.cpp) ------------------------------------------------------------------------------------
+// `indices`, one per leading dimension of x from `first_dim` on, int64 of any shapes that broadcast together; the result has the
+// broadcast shape in place of those dimensions.
+Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices);
+void index_put_(const Tensor& x, int first_dim, const std::vector<Tensor>& indices, const Tensor& values, bool accumulate);
+std::vector<Tensor> nonzero(const Tensor& mask);  // per dimension of mask, int64
+
+// --- Elementwise (elementwise.cpp) ------------------------------------------------------------------------------------
+Tensor unary(UnaryOp op, const Tensor& x);
+Tensor binary(BinaryOp op, const Tensor& x, const Tensor& z);
+Tensor binary(BinaryOp op, const Tensor& x, const Scalar& z);
+Tensor binary(BinaryOp op, const Scalar& x, const Tensor& z);
+void binary_(BinaryOp op, const Tensor& x, const Tensor& z);  // x = op(x, z); never broadcasts or casts x
+void binary_(BinaryOp op, const Tensor& x, const Scalar& z);
+void unary_(UnaryOp op, const Tensor& x);
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z);
+
+// --- Reductions (reduce.cpp) ------------------------------------------------------------------------------------------
+// dims empty: over all. dtype: cast before (sum, mean, prod).
+Tensor reduce(ReduceOp op, const Tensor& x, const Shape& dims, bool keepdim);
+// Sums x down to `shape`, which broadcasts to x's: the gradient of broadcasting.
+Tensor sum_to(const Tensor& x, const Shape& shape);
+
+// --- Matrix products (matmul.cpp) -------------------------------------------------------------------------------------
+Tensor matmul(const Tensor& a, const Tensor& b);  // NumPy's and PyTorch's rules for 1-D, 2-D and batches
+Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
+              Activation activation = Activation::None);  // weight (out, in); bias may be undefined
+
+// --- Losses (loss.cpp) ------------------------------------------------------------------------------------------------
+enum class Reduction : uint8_t { None, Mean, Sum };
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, int64_t ignore_index, Reduction reduction);
+
+// Promotion of two operands as torch.result_type: tensors with dimensions beat 0-D tensors beat numbers within a category.
+DType result_type(const Tensor& a, const Tensor& b);
+DType result_type(const Tensor& a, const Scalar& b);
+
+inline constexpr DType kDefaultFloat = DType::Float32;
+
+}  // namespace ops
+}  // namespace dnncore

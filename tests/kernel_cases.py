@@ -1,0 +1,166 @@
+"""One case per kernel of kernels.def: a call through the public API that launches it, large enough for several tasks.
+
+A case returns arrays whose bits depend on the kernel alone; `exact` says whether every table must give the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import dnncore as dnn
+import numpy as np
+from cases import BINARY, REDUCTIONS, UNARY, numbers, tensor
+from dnncore import nn
+
+
+@dataclass(frozen=True)
+class KernelCase:
+    run: Callable[[], list[np.ndarray]]
+    exact: bool  # the same bits from every table; else within rounding of the reference
+
+
+def _random(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
+
+
+def _gemm() -> list[np.ndarray]:
+    a, b = tensor(_random(301, 517)), tensor(_random(517, 263))
+    square = tensor(_random(3, 130, 70))
+    deep = tensor(_random(20, 30000))
+    products = [a @ b, b.t() @ a.t(), square.transpose(1, 2) @ square, deep @ deep.t(), a @ b[:, 0], a[:1] @ b]
+    whole = (a.round(), b.round())  # one right answer in the halves too
+    halves = [(whole[0].to(kind) @ whole[1].to(kind)).to(dnn.float32) for kind in (dnn.bfloat16, dnn.float16)]
+    return [numbers(y) for y in (*products, a.to(dnn.float64) @ b.to(dnn.float64), *halves)]
+
+
+def _gemm_pack() -> list[np.ndarray]:
+    layer = nn.Linear(300, 200)
+    with dnn.no_grad():
+        layer.weight.copy_(tensor(_random(200, 300)))
+        layer.bias.copy_(tensor(_random(200)))
+    x = tensor(_random(150, 300)).requires_grad_()
+    outputs = [layer(x) for _ in range(3)]  # the weight is packed when it is used again
+    outputs[-1].sum().backward()
+    return [numbers(y) for y in (*outputs, x.grad, layer.weight.grad)]
+
+
+def _unary() -> list[np.ndarray]:
+    x = tensor(np.abs(_random(300_001)) + 0.1)
+    whole = tensor(np.arange(300_001))
+    return [numbers(getattr(dnn, name)(whole if name == "bitwise_not" else x)) for name in UNARY]
+
+
+def _binary() -> list[np.ndarray]:
+    x, z = tensor(np.abs(_random(300_001)) + 0.1), tensor(np.abs(_random(300_001, seed=1)) + 0.1)
+    i, j = tensor(np.arange(300_001)), tensor(np.arange(300_001) % 1000)
+    found = []
+    for name, op in BINARY.items():
+        if op.through:
+            leaf = tensor(_random(300_001)).requires_grad_()
+            getattr(dnn, op.through)(leaf).sum().backward()
+            found.append(leaf.grad)
+        else:
+            found.append(getattr(dnn, name)(i, j) if name.startswith("bitwise") else getattr(dnn, name)(x, z))
+    found.append(tensor(_random(700, 500)) * tensor(_random(500)))
+    return [numbers(y) for y in found]
+
+
+def _reduce() -> list[np.ndarray]:
+    x = tensor(_random(1000, 701))
+    found = []
+    for name in REDUCTIONS:
+        values = x > 0 if name in ("any", "all") else x
+        values = 1 + 0.001 * x if name == "prod" else values
+        whole = getattr(dnn, name)(values)
+        by_dim = [getattr(dnn, name)(values, dim) for dim in (0, 1)]
+        found += [whole, *(getattr(y, "values", y) if name in ("max", "min") else y for y in by_dim)]
+    return [numbers(y) for y in found]
+
+
+def _where() -> list[np.ndarray]:
+    x, z = tensor(_random(700, 500)), tensor(_random(500))
+    return [numbers(dnn.where(x > z, x, z))]
+
+
+def _copy() -> list[np.ndarray]:
+    x = tensor(_random(701, 503) * 100)
+    kinds = (dnn.float64, dnn.bfloat16, dnn.float16, dnn.int64, dnn.int32, dnn.bool)
+    return [numbers(y) for y in (x.t().contiguous(), x[::2, ::3].clone(), *(x.to(kind) for kind in kinds))]
+
+
+def _fill() -> list[np.ndarray]:
+    x = dnn.zeros(701, 503)
+    x[:, 1::2] = 3.5
+    return [numbers(y) for y in (dnn.full((300_001,), 2.5), dnn.ones(300_001, dtype=dnn.int64), x)]
+
+
+def _range() -> list[np.ndarray]:
+    return [numbers(y) for y in (dnn.arange(300_001), dnn.arange(0.5, 1000.0, 0.01), dnn.linspace(-1, 1, 100_001))]
+
+
+def _positions(count: int, size: int) -> np.ndarray:
+    return np.random.default_rng(count).integers(-size, size, count)
+
+
+def _gather() -> list[np.ndarray]:
+    x, i, j = tensor(_random(1000, 70)), tensor(_positions(5000, 1000)), tensor(_positions(5000, 70))
+    return [numbers(y) for y in (x[i], x[i, j], x[:, j])]
+
+
+def _scatter() -> list[np.ndarray]:
+    x = tensor(_random(1000, 70)).requires_grad_()
+    i = tensor(_positions(5000, 1000))
+    (x[i] * tensor(_random(5000, 70, seed=1))).sum().backward()
+    y = dnn.zeros(1000, 70)
+    y[i[:700]] = tensor(_random(700, 70))
+    return [numbers(x.grad), numbers(y)]
+
+
+def _nonzero() -> list[np.ndarray]:
+    x = tensor(_random(1000, 703))
+    return [numbers(y) for y in (x[x > 0.5], (x > 1).nonzero())]
+
+
+def _cross_entropy() -> list[np.ndarray]:
+    x = tensor(_random(600, 301)).requires_grad_()
+    loss = nn.functional.cross_entropy(x, tensor(_positions(600, 301) % 301))
+    loss.backward()
+    return [numbers(loss), numbers(x.grad)]
+
+
+def _sgd() -> list[np.ndarray]:
+    parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
+    optimizer = dnn.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for parameter in parameters:
+            (parameter * parameter).sum().backward()
+        optimizer.step()
+    return [numbers(parameter) for parameter in parameters]
+
+
+def _random_numbers() -> list[np.ndarray]:
+    dnn.manual_seed(5)
+    kinds = (dnn.rand(100_001), dnn.randn(100_001), dnn.randint(0, 1000, (100_001,)), dnn.randperm(10_001))
+    return [numbers(y) for y in kinds]
+
+
+KERNELS = {
+    "gemm": KernelCase(_gemm, exact=False),
+    "gemm_pack": KernelCase(_gemm_pack, exact=False),
+    "unary": KernelCase(_unary, exact=False),
+    "binary": KernelCase(_binary, exact=False),
+    "where": KernelCase(_where, exact=True),
+    "copy": KernelCase(_copy, exact=True),
+    "fill": KernelCase(_fill, exact=True),
+    "range": KernelCase(_range, exact=True),
+    "reduce": KernelCase(_reduce, exact=False),
+    "index_offsets": KernelCase(_gather, exact=True),
+    "gather": KernelCase(_gather, exact=True),
+    "scatter": KernelCase(_scatter, exact=True),
+    "nonzero": KernelCase(_nonzero, exact=True),
+    "cross_entropy": KernelCase(_cross_entropy, exact=False),
+    "sgd": KernelCase(_sgd, exact=False),
+    "random": KernelCase(_random_numbers, exact=True),
+}

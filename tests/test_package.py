@@ -1,0 +1,131 @@
+"""The package as a guest: small, quick to import, silent, typed; README's example runs."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import io
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import dnncore as dnn
+import pytest
+
+PACKAGE = Path(dnn.__file__).parent
+README = Path(__file__).parents[1] / "README.md"
+OWN = {"__version__", "data", "nn", "optim", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "load", "save"}
+
+INTERNAL = {"SgdUpdate", "kernel_names", "unary_names", "binary_names", "reduce_names"}  # optim, tests and benches use them
+
+
+def fresh(code: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+
+def test_import_loads_nothing():
+    loaded = fresh(
+        "import dnncore, sys; print([m for m in sys.modules if m in ('numpy', 'dnncore._core', 'safetensors')])"
+    ).stdout
+    assert loaded == "[]\n"
+
+
+def test_import_time_beyond_numpy():
+    code = (
+        "import numpy, time; start = time.process_time(); import dnncore; "
+        "dnncore.zeros(1), dnncore.nn, dnncore.optim; print(time.process_time() - start)"
+    )
+    assert min(float(fresh(code).stdout) for _ in range(5)) < 0.050
+
+
+def test_import_and_use_are_silent_and_change_nothing():
+    code = """
+import locale, os, random, signal, sys, threading
+import numpy as np
+def state():
+    return (dict(os.environ), [signal.getsignal(s) for s in signal.valid_signals()], locale.setlocale(locale.LC_ALL),
+            random.getstate(), str(np.random.get_state()), np.geterr(), np.float64(5e-324) / 1, sys.getswitchinterval(),
+            threading.active_count(), sys.excepthook, os.getcwd())
+before = state()
+import dnncore as dnn
+x = dnn.rand(300, 300, requires_grad=True)
+model = dnn.nn.Sequential(dnn.nn.Linear(300, 300), dnn.nn.ReLU())
+optimizer = dnn.optim.SGD(model.parameters(), lr=0.1)
+model(x).sum().backward()
+optimizer.step()
+assert state() == before
+"""
+    done = fresh(code)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_public_names_are_complete_and_resolve():
+    native = {name for name in dir(dnn._core) if not name.startswith("_")}
+    assert set(dnn.__all__) - OWN == native - INTERNAL
+    assert dir(dnn) == sorted(dnn.__all__)
+    for name in dnn.__all__:
+        assert getattr(dnn, name) is not None
+    for module in (dnn.nn, dnn.optim, dnn.data, dnn.nn.functional, dnn.nn.init):
+        assert all(hasattr(module, name) for name in getattr(module, "__all__", []))
+    with pytest.raises(AttributeError, match="module 'dnncore' has no attribute 'nonsense'"):
+        dnn.nonsense  # noqa: B018
+    namespace: dict[str, object] = {}
+    exec("from dnncore import *", namespace)
+    assert set(dnn.__all__) <= set(namespace)
+
+
+def test_stubs_are_shipped_and_complete():
+    assert (PACKAGE / "py.typed").exists()
+    tree = ast.parse((PACKAGE / "_core.pyi").read_text())
+    names = set()
+    for node in tree.body:
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            names.add(node.target.id)
+        elif isinstance(node, ast.Assign):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    native = {name for name in dir(dnn._core) if not name.startswith("_")}
+    assert native <= names, sorted(native - names)
+
+
+def test_installed_package_is_small():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in PACKAGE.rglob("*"):
+            if file.is_file() and "__pycache__" not in file.parts:
+                archive.write(file, file.relative_to(PACKAGE))
+    assert len(buffer.getvalue()) <= 5 * 1024 * 1024
+
+
+def test_installed_metadata():
+    try:
+        distribution = importlib.metadata.distribution("dnncore")
+    except importlib.metadata.PackageNotFoundError:
+        pytest.skip("dnncore runs from its source folder, not installed")
+    assert distribution.version == dnn.__version__
+    requirements = {re.split(r"[<>=\[; ]", line)[0] for line in distribution.requires or [] if "extra ==" not in line}
+    assert requirements == {"numpy", "safetensors", "tqdm", "click"}
+    files = {str(file) for file in distribution.files or []}
+    assert {"dnncore/py.typed", "dnncore/_core.pyi", "dnncore/nn/module.py"} <= files
+    assert not any(name.startswith(("csrc/", "tests/")) for name in files)
+
+
+def python_blocks() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+
+
+def test_readme_example_runs(capsys):
+    pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
+    (example,) = python_blocks()
+    exec(compile(example, "README.md", "exec"), {})
+    assert float(re.search(r"0\.\d+", capsys.readouterr().out)[0]) >= 0.96
+
+
+def test_readme_has_the_two_commands():
+    commands = [line for line in README.read_text().splitlines() if line.startswith("pip install ")]
+    assert len(commands) == 2
+    assert "dnncore train mlp --data digits --out" in commands[0]
+    assert commands[1].endswith("&& pytest")

@@ -1,0 +1,70 @@
+"""The NumPy forms the benchmarks compare with: right, and one for every kernel."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cases import UNARY
+from dnncore import _core
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+import reference_numpy
+
+X = np.random.default_rng(0).uniform(-5, 5, (60, 70)).astype(np.float32)
+Z = np.random.default_rng(1).uniform(-5, 5, (60, 70)).astype(np.float32)
+
+
+def test_every_kernel_has_a_form():
+    assert set(reference_numpy.FORMS) == set(_core.kernel_names())
+
+
+@pytest.mark.parametrize("name", ["relu", "exp", "tanh", "sigmoid", "softplus", "erf", "gelu"])
+def test_maps(name):
+    exact = np.asarray(UNARY[name].oracle(X.astype(np.float64)))
+    out = np.empty_like(X)
+    assert getattr(reference_numpy, name)(X, out=out) is out
+    for result in (out, getattr(reference_numpy, name)(X)):
+        assert result.dtype == np.float32
+        assert np.max(np.abs(result - exact) / np.maximum(1, np.abs(exact))) < 1e-6
+    np.testing.assert_allclose(getattr(reference_numpy, name)(X.astype(np.float64)), exact, rtol=1e-12, atol=1e-12)
+
+
+def test_cross_entropy_and_its_gradient():
+    logits, target = X[:, :9].astype(np.float64), np.arange(60) % 9
+    loss, gradient = reference_numpy.cross_entropy(logits, target)
+    exact = np.log(np.exp(logits).sum(1)) - logits[np.arange(60), target]
+    assert abs(loss - exact.mean()) < 1e-12
+    moved = logits.copy()
+    moved[3, 4] += 1e-6
+    assert abs((reference_numpy.cross_entropy(moved, target)[0] - loss) / 1e-6 - gradient[3, 4]) < 1e-6
+
+
+def test_scatter_add():
+    index = np.array([3, 1, 3, 0, 3, 1])
+    expected = np.zeros((5, 70), np.float32)
+    np.add.at(expected, index, X[:6])
+    np.testing.assert_allclose(reference_numpy.scatter_add(np.zeros((5, 70), np.float32), index, X[:6]), expected, rtol=1e-6)
+
+
+def test_network_learns_along_its_gradient():
+    """The loss falls by lr |gradient|^2 to first order."""
+    random = np.random.default_rng(2)
+    weights = [random.standard_normal((20, 70)) / 8, random.standard_normal((5, 20)) / 4]
+    network = reference_numpy.MLP(weights, [np.zeros(20), np.zeros(5)])
+    x, target, lr = X.astype(np.float64), np.arange(60) % 5, 1e-6
+    before = [p.copy() for p in (*network.weights, *network.biases)]
+    first, second = network.step(x, target, lr), network.step(x, target, lr)
+    after = [*network.weights, *network.biases]
+    square = sum(np.sum(((a - b) / (2 * lr)) ** 2) for a, b in zip(after, before, strict=True))
+    assert abs((first - second) / (lr * square) - 1) < 1e-3
+
+
+def test_sgd():
+    parameter, buffer = X[0].copy(), Z[0].copy()
+    expected = X[0] - 0.1 * (0.9 * Z[0] + X[1])
+    np.testing.assert_allclose(reference_numpy.sgd(parameter, X[1], buffer, 0.1, 0.9), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_linear():
+    np.testing.assert_allclose(reference_numpy.linear(X, Z[:5], Z[0, :5]), X @ Z[:5].T + Z[0, :5], rtol=1e-6)
