@@ -360,7 +360,8 @@ DNN_INLINE Vec<float> log10(Vec<float> x) {
   return through_double([](Vec<double> v) { return detail::log_double(v) * Vec<double>::set(0.43429448190325182765); }, x);
 }
 DNN_INLINE Vec<float> sin(Vec<float> x) {
-  return detail::sin_float(x, 0, [](double lane) { return std::sin(lane); });
+  const Vec<float> r = detail::sin_float(x, 0, [](double lane) { return std::sin(lane); });
+  return select(x == Vec<float>::zero(), x, r);  // -0 stays -0
 }
 DNN_INLINE Vec<float> cos(Vec<float> x) {
   return detail::sin_float(x, 1, [](double lane) { return std::cos(lane); });
