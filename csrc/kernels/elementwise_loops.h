@@ -20,7 +20,7 @@ enum RowFlags : int { kStream = 1, kScalar0 = 2 };  // kScalar0 << i: input i is
 using Row = void (*)(const std::byte* const* in, std::byte* out, int64_t n, int flags);
 
 inline constexpr int64_t kBlock = 1024;            // elements packed at a time: 4 KB of float32 per operand stays in L1
-inline constexpr int64_t kChunk = 65536;           // elements per task
+inline constexpr int64_t kChunk = 16384;           // elements per task: the dearest op takes 50 us
 inline constexpr int64_t kLongRow = 64;            // from here on a row is served in place, below it packing wins
 inline constexpr int64_t kStreamBytes = 16 << 20;  // outputs from here on go past the caches
 

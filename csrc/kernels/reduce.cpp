@@ -63,7 +63,7 @@ struct Plan {
   int64_t parts, part;
 };
 
-constexpr int64_t kPart = kChunk;  // elements a task reads, about
+constexpr int64_t kPart = 65536;  // elements a task reads, about
 
 Plan plan_of(const ReduceArgs& args) {
   Plan plan{};

@@ -150,9 +150,10 @@ double cost(UnaryOp op, DType dtype) {
     case UnaryOp::sin:
     case UnaryOp::cos:
       return wide ? 12 : 2;
-    case UnaryOp::expm1:
     case UnaryOp::log1p:
     case UnaryOp::softplus:
+      return wide ? 3 : 1;
+    case UnaryOp::expm1:
       return 3;
     default:
       return 0.06 * static_cast<double>(itemsize(dtype));

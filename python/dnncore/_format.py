@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from dnncore import Tensor
 
 PRECISION = 4
@@ -30,7 +32,7 @@ def _shown(x: Tensor) -> np.ndarray:
     return x.numpy()
 
 
-def _float_formatter(values: np.ndarray):
+def _float_formatter(values: np.ndarray) -> Callable[[float], str]:
     """Choose one format for all: whole numbers as ``1.``, others with 4 digits, scientific when the range asks for it."""
     finite = np.abs(values[np.isfinite(values)])
     nonzero = finite[finite != 0]
