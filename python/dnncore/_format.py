@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -56,6 +56,10 @@ def _formatted(values: np.ndarray, summarise: bool) -> str:
         return form(values.item())
     width = max(len(form(value)) for value in values.ravel().tolist())
     threshold = 0 if summarise else values.size + 1
+
+    def aligned(value: Any) -> str:
+        return form(value).rjust(width)
+
     with np.printoptions(legacy=False):
         return np.array2string(
             values,
@@ -64,7 +68,7 @@ def _formatted(values: np.ndarray, summarise: bool) -> str:
             threshold=threshold,
             edgeitems=EDGE_ITEMS,
             max_line_width=LINE_WIDTH,
-            formatter={"all": lambda value: form(value).rjust(width)},
+            formatter={"all": aligned},
         )
 
 
