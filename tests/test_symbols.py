@@ -1,8 +1,8 @@
 """Code compiled for one instruction set exports its table and nothing else.
 
 An inline function compiled with wide flags is a weak symbol that the linker may hand to code running on an older processor.
-Called with object files (``python test_symbols.py build/avx2.o ...``) it checks these; pytest checks the objects of the folder
-named by ``DNNCORE_BUILD_DIR`` and the built module.
+Called with object files (``python test_symbols.py build/avx2.o ...``) it checks these; pytest checks the built module and the
+objects in ``build/*``, where an installation from source leaves them, or in the folder named by ``DNNCORE_BUILD_DIR``.
 """
 
 import os
@@ -41,9 +41,10 @@ def test_isa_objects_export_only_their_table():
     import pytest
 
     folder = os.environ.get("DNNCORE_BUILD_DIR")
-    objects = [path for isa in ISAS if folder and (path := Path(folder) / f"{isa}.o").exists()]
+    folders = [Path(folder)] if folder else list((Path(__file__).parent.parent / "build").glob("*"))
+    objects = [path for isa in ISAS for folder in folders if (path := folder / f"{isa}.o").exists()]
     if not objects or shutil.which("nm") is None:
-        pytest.skip("needs nm and DNNCORE_BUILD_DIR, a build folder")
+        pytest.skip("needs nm and a build folder: build/* or DNNCORE_BUILD_DIR")
     assert {path.name: surplus for path in objects if (surplus := surplus_of_object(path))} == {}
 
 
