@@ -247,6 +247,7 @@ void* allocate(size_t bytes) {
   }
   if (fails) refuse(bytes);
   if (data == nullptr) data = allocate_slowly(bytes, size);
+  ASAN_POISON_MEMORY_REGION(data, size.bytes);  // a block fresh from the system is not poisoned beyond its end yet
   ASAN_UNPOISON_MEMORY_REGION(data, bytes);
   return data;
 }

@@ -34,10 +34,10 @@ const Layout kLayouts[] = {
 // --- Products ---
 
 void check_gemm(GemmArgs args, DType dtype, DType out_dtype, bool transposed_a, bool transposed_b, Tolerance tolerance) {
-  const Array a = whole(dtype, args.batch * args.m * args.k, -3, 3, 1), b = whole(dtype, args.batch * args.k * args.n, -3, 3, 2);
-  const Array bias = whole(args.accumulation_dtype(), args.n, -9, 9, 3);
   args.dtype = dtype;
   args.out_dtype = out_dtype;
+  const Array a = whole(dtype, args.batch * args.m * args.k, -3, 3, 1), b = whole(dtype, args.batch * args.k * args.n, -3, 3, 2);
+  const Array bias = whole(args.accumulation_dtype(), args.n, -9, 9, 3);
   args.a = a.data();
   args.b = b.data();
   if (args.bias != nullptr) args.bias = bias.data();
