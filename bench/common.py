@@ -30,7 +30,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 HERE = Path(__file__).resolve().parent
 
 # A peer's threads spin for some milliseconds after their last call; nobody is timed against them.
-SETTLE_SECONDS = 0.02
+SETTLE_SECONDS = 0.1
 
 
 def arguments(description, **extra):

@@ -12,8 +12,17 @@ def is_advanced(item):
 
 
 def numpy_agrees(items):
-    """Whether NumPy and PyTorch place the indexed dimensions alike: NumPy counts integers as advanced where an array is near."""
-    return not (any(map(is_advanced, items)) and any(isinstance(i, int | np.integer) and not isinstance(i, bool) for i in items))
+    """Whether NumPy and PyTorch place the indexed dimensions alike.
+
+    NumPy counts integers as advanced where an array is near, and an Ellipsis of no dimensions as something between two arrays.
+    """
+    advanced = [at for at, item in enumerate(items) if is_advanced(item)]
+    if not advanced:
+        return True
+    between = items[advanced[0] : advanced[-1]]
+    return Ellipsis not in [i for i in between if not isinstance(i, np.ndarray)] and not any(
+        isinstance(i, int | np.integer) and not isinstance(i, bool) for i in items
+    )
 
 
 @st.composite

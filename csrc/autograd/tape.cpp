@@ -76,10 +76,7 @@ class Walk {
               "' was already freed by an earlier backward(); pass retain_graph=True to the earlier call");
     Grads grads = node.backward(arrived);
     arrived.clear();
-    if (!retain_graph && !node.edges.empty()) {
-      node.release_saved();
-      node.released = true;
-    }
+    if (!retain_graph) node.released = node.release_saved();
     for (size_t i = 0; i < grads.size(); ++i)
       if (grads[i].defined() && node.edges[i].node) {
         const Tensor grad = std::move(grads[i]);
@@ -120,6 +117,7 @@ void release_later(Ref<Node> node) {
 }
 
 Tensor Saved::get(const char* op) const {
+  if (!tensor_.defined()) return {};
   DNN_CHECK(tensor_.version() == version_, StateError, op, ": a tensor of shape ", tensor_.shape(),
             " needed for its gradient was changed in place afterwards (version ", tensor_.version(), ", expected ", version_,
             "); change a clone() instead");

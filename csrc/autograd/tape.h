@@ -40,7 +40,8 @@ class Node : public RefCounted {
   ~Node() override;
 
   virtual Grads backward(const Grads& grads) = 0;
-  virtual void release_saved() {}
+  // Frees what was saved for backward; false when there was nothing, so that backward may come again.
+  virtual bool release_saved() { return false; }
 
   const char* op;
   uint64_t sequence;        // later nodes have larger numbers
@@ -93,7 +94,11 @@ class FunctionNode final : public Node {
  public:
   FunctionNode(const char* op, Fn fn) : Node(op), fn_(std::make_unique<Fn>(std::move(fn))) {}
   Grads backward(const Grads& grads) override { return (*fn_)(static_cast<const Node&>(*this), grads[0]); }
-  void release_saved() override { fn_.reset(); }
+  bool release_saved() override {
+    if constexpr (std::is_trivially_destructible_v<Fn>) return false;  // sizes and settings only
+    fn_.reset();
+    return true;
+  }
 
  private:
   std::unique_ptr<Fn> fn_;

@@ -91,6 +91,8 @@ void set_python_error() noexcept {
     throw;
   } catch (py::error_already_set& e) {
     e.restore();
+  } catch (const py::cast_error&) {  // an argument of a wrong kind; its own message names C++ types
+    PyErr_SetString(PyExc_TypeError, "an argument has a wrong type");
   } catch (const py::builtin_exception& e) {
     e.set_error();
   } catch (const Interrupted&) {
@@ -161,6 +163,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
     try {
       std::rethrow_exception(error);
     } catch (const dnncore::Error&) {
+      b::set_python_error();
+    } catch (const py::cast_error&) {
       b::set_python_error();
     }
   });

@@ -159,7 +159,12 @@ void bind_reductions(py::module_& m) {
   function_and_method(
       m, "std",
       [](const Tensor& x, const Dims& dim, double correction, bool keepdim) {
-        return ops::unary(UnaryOp::sqrt, variance(x, dim, correction, keepdim));
+        const Tensor squared = variance(x, dim, correction, keepdim);
+        if (!squared.requires_grad()) return ops::unary(UnaryOp::sqrt, squared);
+        // Where all values are equal the slope is taken as 0, as PyTorch does; that of sqrt would be 0 / 0.
+        const Tensor flat = ops::binary(BinaryOp::eq, squared, Scalar::of(0.0));
+        const Tensor zero = ops::full({}, Scalar::of(0.0), squared.dtype()), one = ops::full({}, Scalar::of(1.0), squared.dtype());
+        return ops::where(flat, zero, ops::unary(UnaryOp::sqrt, ops::where(flat, one, squared)));
       },
       py::arg("dim") = py::none(), py::kw_only(), py::arg("correction") = 1.0, py::arg("keepdim") = false, "Square root of var().");
 }

@@ -69,14 +69,14 @@ void bind_properties(py::module_& m) {
       "size",
       [](const Tensor& x, OptionalDim dim) -> py::object {
         if (!dim) return tuple_of(x.shape());
-        return py::int_(x.size(wrap_dim("size", *dim, x.ndim())));
+        return py::int_(x.size(existing_dim("size", *dim, x.ndim())));
       },
       py::arg("dim") = py::none(), "The shape, or the size of one dimension.");
   method(
       "stride",
       [](const Tensor& x, OptionalDim dim) -> py::object {
         if (!dim) return tuple_of(x.strides());
-        return py::int_(x.stride(wrap_dim("stride", *dim, x.ndim())));
+        return py::int_(x.stride(existing_dim("stride", *dim, x.ndim())));
       },
       py::arg("dim") = py::none(), "The strides in elements, or that of one dimension.");
   function_and_method(
@@ -177,7 +177,7 @@ void bind_memory(py::module_& m) {
 
 // --- Views ------------------------------------------------------------------------------------------------------------
 Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
-  const int at = wrap_dim("narrow", dim, x.ndim());
+  const int at = existing_dim("narrow", dim, x.ndim());
   const int64_t first = start < 0 ? start + x.size(at) : start;
   DNN_CHECK(length >= 0 && first >= 0 && first <= x.size(at) - length, ValueError, "narrow: start ", start, " and length ", length,
             " exceed dimension ", at, " with size ", x.size(at));
@@ -185,7 +185,7 @@ Tensor narrow(const Tensor& x, int64_t dim, int64_t start, int64_t length) {
 }
 
 std::vector<Tensor> split(const Tensor& x, int64_t step, int64_t dim) {
-  const int at = wrap_dim("split", dim, x.ndim());
+  const int at = existing_dim("split", dim, x.ndim());
   const int64_t size = x.size(at);
   DNN_CHECK(step > 0 || (step == 0 && size == 0), ValueError, "split: expected a size above 0, got ", step);
   std::vector<Tensor> parts = {ops::slice(x, at, 0, std::min(step, size), 1)};
@@ -195,7 +195,7 @@ std::vector<Tensor> split(const Tensor& x, int64_t step, int64_t dim) {
 }
 
 std::vector<Tensor> split_sections(const Tensor& x, const std::vector<int64_t>& sizes, int64_t dim) {
-  const int at = wrap_dim("split", dim, x.ndim());
+  const int at = existing_dim("split", dim, x.ndim());
   int64_t total = 0;
   for (int64_t size : sizes) {
     DNN_CHECK(size >= 0 && size <= x.size(at), ValueError, "split: section size ", size, " does not fit dimension ", at, " with size ",
@@ -225,12 +225,12 @@ py::tuple split_any(const Tensor& x, const py::object& sizes, int64_t dim) {
 
 py::tuple chunk(const Tensor& x, int64_t chunks, int64_t dim) {
   DNN_CHECK(chunks > 0, ValueError, "chunk: expected chunks above 0, got ", chunks);
-  const int64_t size = x.size(wrap_dim("chunk", dim, x.ndim()));
+  const int64_t size = x.size(existing_dim("chunk", dim, x.ndim()));
   return tuple_of_tensors(split(x, size / chunks + (size % chunks != 0), dim));
 }
 
 py::tuple unbind(const Tensor& x, int64_t dim) {
-  const int at = wrap_dim("unbind", dim, x.ndim());
+  const int at = existing_dim("unbind", dim, x.ndim());
   std::vector<Tensor> parts;
   for (int64_t i = 0; i < x.size(at); ++i) parts.push_back(ops::select(x, at, i));
   return tuple_of_tensors(parts);
@@ -240,7 +240,7 @@ Tensor flip(const Tensor& x, const Shape& dims) {
   bool seen[kMaxDims] = {};
   Tensor y = x;
   for (int64_t dim : dims) {
-    const int at = wrap_dim("flip", dim, x.ndim());
+    const int at = existing_dim("flip", dim, x.ndim());
     DNN_CHECK(!seen[at], ValueError, "flip: dimension ", at, " appears twice in ", dims);
     seen[at] = true;
     y = ops::flip_dim(y, at);

@@ -67,6 +67,11 @@ int wrap_dim(const char* op, int64_t dim, int ndim) {
   return static_cast<int>(dim < 0 ? dim + range : dim);
 }
 
+int existing_dim(const char* op, int64_t dim, int ndim) {
+  DNN_CHECK(ndim > 0, IndexError, op, ": expected a tensor of at least one dimension, got a 0-D tensor");
+  return wrap_dim(op, dim, ndim);
+}
+
 void coalesce(Shape& shape, Strides* const* strides, int count) {
   int last = -1;  // of the dimensions kept so far
   for (int i = 0; i < shape.n; ++i) {

@@ -74,6 +74,8 @@ Strides broadcast_strides(const Shape& shape, const Strides& strides, const Shap
 
 // -ndim <= dim < ndim made non-negative; IndexError otherwise.
 int wrap_dim(const char* op, int64_t dim, int ndim);
+// The same where the dimension's size is read next: a 0-D tensor has none, and wrap_dim's 0 would be past its end.
+int existing_dim(const char* op, int64_t dim, int ndim);
 
 // Number of elements between the first and one past the last one touched; 0 for an empty shape. Strides are never negative.
 inline int64_t extent(const Shape& shape, const Strides& strides) {

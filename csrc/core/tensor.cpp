@@ -60,6 +60,9 @@ TensorImpl::TensorImpl(Ref<Storage> storage, int64_t offset, const Shape& shape,
 
 TensorImpl::~TensorImpl() {
   if (grad_fn) release_later(std::move(grad_fn));
+  // A chain of gradients of gradients is let go one by one: recursion would follow it down.
+  Ref<TensorImpl> next = std::move(grad);
+  while (next && next->use_count() == 1) next = std::move(next->grad);
 }
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const char* op) {

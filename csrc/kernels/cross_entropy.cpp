@@ -100,6 +100,11 @@ void rows_range(const CrossEntropyArgs& args, int64_t begin, int64_t end) {
       }
       V e;
       const RowSum<T> sum = one_register ? sum_short_row(x, classes, e) : sum_long_row(x, classes, dx);
+      if (!std::isfinite(sum.largest) || static_cast<uint64_t>(target) >= static_cast<uint64_t>(classes)) [[unlikely]] {
+        beyond_one[r] = std::numeric_limits<double>::quiet_NaN();
+        if (dx != nullptr) std::fill_n(dx, classes, std::numeric_limits<T>::quiet_NaN());
+        continue;
+      }
       const double total = static_cast<double>(sum.largest_count) + static_cast<double>(sum.others);
       beyond_one[r] = static_cast<double>(sum.largest_count - T(1)) + static_cast<double>(sum.others);
       below_largest[r] = static_cast<double>(sum.largest) - static_cast<double>(x[target]);

@@ -12,7 +12,7 @@ namespace dnncore {
 
 struct CrossEntropyArgs {
   const void* x = nullptr;          // rows x classes, row stride x_row, columns adjacent
-  const int64_t* target = nullptr;  // rows, contiguous; in range or ignore_index (checked above)
+  const int64_t* target = nullptr;  // rows, contiguous; in range or ignore_index; any other gives a row of NaN
   void* loss = nullptr;             // rows, contiguous, of dtype
   void* dx = nullptr;               // rows x classes, contiguous, of dtype
   int64_t rows = 0, classes = 0, x_row = 0;

@@ -80,14 +80,17 @@ void cross_entropy_row(const CrossEntropyArgs& args, int64_t row) {
   const T* x = static_cast<const T*>(args.x) + row * args.x_row;
   const int64_t target = args.target[row];
   const bool ignored = target == args.ignore_index;
+  const bool in_range = target >= 0 && target < args.classes;
   double largest = -std::numeric_limits<double>::infinity(), sum = 0;
   for (int64_t j = 0; j < args.classes; ++j) largest = std::isnan(x[j]) || x[j] > largest ? x[j] : largest;
   for (int64_t j = 0; j < args.classes; ++j) sum += std::exp(x[j] - largest);
-  if (args.loss != nullptr) static_cast<T*>(args.loss)[row] = ignored ? 0 : static_cast<T>(std::log(sum) + (largest - x[target]));
+  if (args.loss != nullptr)
+    static_cast<T*>(args.loss)[row] = ignored ? 0 : static_cast<T>(in_range ? std::log(sum) + (largest - x[target]) : NAN);
   if (args.dx == nullptr) return;
   for (int64_t j = 0; j < args.classes; ++j) {
     const double softmax = std::exp(x[j] - largest) / sum;
-    static_cast<T*>(args.dx)[row * args.classes + j] = ignored ? 0 : static_cast<T>(args.scale * (softmax - (j == target)));
+    static_cast<T*>(args.dx)[row * args.classes + j] =
+        ignored ? 0 : static_cast<T>(in_range ? args.scale * (softmax - (j == target)) : NAN);
   }
 }
 

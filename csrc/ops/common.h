@@ -26,8 +26,8 @@ inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }
 
-// A 0-D tensor of the number in `dtype`.
-inline Tensor scalar_tensor(const Scalar& value, DType dtype) { return full({}, value, dtype); }
+// A 0-D tensor of the number in `dtype`; integers wrap.
+Tensor scalar_tensor(const Scalar& value, DType dtype);
 
 // Copies into fresh contiguous memory; no gradient link.
 Tensor copy_of(const Tensor& x, DType dtype, const char* op);

@@ -64,7 +64,7 @@ void copy_(const Tensor& destination, const Tensor& source) {
 
 // A new tensor, since strides are never negative.
 Tensor flip_dim(const Tensor& x, int64_t dim) {
-  const int at = wrap_dim("flip", dim, x.ndim());
+  const int at = existing_dim("flip", dim, x.ndim());
   const int64_t size = x.size(at);
   const Tensor order = arange(Scalar::of(size - 1), Scalar::of(int64_t{-1}), Scalar::of(int64_t{-1}), DType::Int64);
   return index(x, at, {order});
@@ -72,6 +72,7 @@ Tensor flip_dim(const Tensor& x, int64_t dim) {
 
 Tensor cat(const std::vector<Tensor>& tensors, int64_t dim) {
   DNN_CHECK(!tensors.empty(), ValueError, "cat: expected at least one tensor");
+  DNN_CHECK(tensors[0].ndim() > 0, ValueError, "cat: expected tensors of at least one dimension, got a 0-D tensor; use stack()");
   const int at = wrap_dim("cat", dim, tensors[0].ndim());
   Shape shape = tensors[0].shape();
   shape[at] = 0;

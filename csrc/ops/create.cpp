@@ -6,6 +6,13 @@ namespace dnncore::ops {
 
 namespace {
 
+// Integers that `dtype` cannot hold are refused where a user names them; arithmetic wraps them as PyTorch's does.
+void check_fits(const char* op, const Scalar& value, DType dtype) {
+  if (value.kind == Scalar::Kind::Float || (dtype != DType::UInt8 && dtype != DType::Int32)) return;
+  const int64_t low = dtype == DType::UInt8 ? 0 : INT32_MIN, high = dtype == DType::UInt8 ? 255 : INT32_MAX;
+  DNN_CHECK(value.as_int >= low && value.as_int <= high, ValueError, op, ": ", value.as_int, " does not fit ", dtype);
+}
+
 void launch_fill(const char* op, const Tensor& y, const Scalar& value) {
   FillArgs args{.y = y.data(), .shape = y.shape(), .y_strides = y.strides(), .dtype = y.dtype()};
   if (is_floating(y.dtype())) {
@@ -49,8 +56,15 @@ int64_t count_int_steps(int64_t start, int64_t end, int64_t step) {
 }  // namespace
 
 Tensor full(const Shape& shape, const Scalar& value, DType dtype, const char* op) {
+  check_fits(op, value, dtype);
   const Tensor y = Tensor::empty(shape, dtype, {}, op);
   launch_fill(op, y, value);
+  return y;
+}
+
+Tensor scalar_tensor(const Scalar& value, DType dtype) {
+  const Tensor y = Tensor::empty({}, dtype, {}, "scalar_tensor");
+  launch_fill("scalar_tensor", y, value);
   return y;
 }
 
@@ -58,6 +72,7 @@ Tensor zeros(const Shape& shape, DType dtype) { return full(shape, Scalar::of(in
 Tensor ones(const Shape& shape, DType dtype) { return full(shape, Scalar::of(int64_t{1}), dtype, "ones"); }
 
 Tensor full_like(const Tensor& x, const Scalar& value, DType dtype) {
+  check_fits("full_like", value, dtype);
   const Tensor y = Tensor::empty_like(x, dtype);
   launch_fill("full_like", y, value);
   return y;
@@ -65,6 +80,7 @@ Tensor full_like(const Tensor& x, const Scalar& value, DType dtype) {
 
 void fill_(const Tensor& x, const Scalar& value) {
   check_inplace("fill_", x);
+  check_fits("fill_", value, x.dtype());
   launch_fill("fill_", x, value);
   x.storage()->bump_version();
 }
@@ -74,6 +90,8 @@ Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType 
   const bool whole = start.kind != Scalar::Kind::Float && end.kind != Scalar::Kind::Float && step.kind != Scalar::Kind::Float;
   const int64_t count =
       whole ? count_int_steps(start.as_int, end.as_int, step.as_int) : count_steps(start.as_double, end.as_double, step.as_double);
+  DNN_CHECK(whole || is_floating(dtype) || (std::trunc(step.as_double) == step.as_double && std::trunc(start.as_double) == start.as_double),
+            ValueError, "arange: start ", start.as_double, " and step ", step.as_double, " are not whole numbers, as ", dtype, " needs");
   const Tensor y = Tensor::empty({count}, dtype, {}, "arange");
   RangeArgs args{.y = y.data(), .n = count, .start = start.as_double, .step = step.as_double, .dtype = dtype};
   args.int_start = whole ? start.as_int : static_cast<int64_t>(start.as_double);

@@ -90,10 +90,14 @@ void check_integer_operand(BinaryOp op, const Tensor& z) {
   }
 }
 
+// The sum of two truths is a truth, stored as 0 or 1.
+BinaryOp on_bools(BinaryOp op, DType dtype) { return dtype == DType::Bool && op == BinaryOp::add ? BinaryOp::bitwise_or : op; }
+
 bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
 
 // x and z already have one dtype.
 Tensor binary_same(BinaryOp op, const Tensor& x, const Tensor& z) {
+  op = on_bools(op, x.dtype());
   check_integer_operand(op, z);
   const bool same = x.shape() == z.shape();
   const Shape shape = same ? x.shape() : broadcast_shapes(name(op), x.shape(), z.shape());
@@ -168,7 +172,7 @@ void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
   // Another view of the same memory would be read after it was written.
   const bool same_view = operand.data() == x.data() && operand.shape() == x.shape() && operand.strides() == x.strides();
   if (operand.storage() == x.storage() && !same_view) operand = copy_of(operand, dtype, name(op));
-  launch_binary(op, x, operand, x);
+  launch_binary(on_bools(op, dtype), x, operand, x);
   x.storage()->bump_version();
 }
 
@@ -202,11 +206,13 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   coalesce(args.shape, strides, 4);
   launch("where", kernel::where, args, y.device());
   if (is_floating(dtype) && any_requires_grad({&a, &b}))
-    record("where", y, {&a, &b}, [condition, sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
-      const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
-      return {node.needs(0) ? sum_to(where(condition, g, zero), sa) : Tensor(),
-              node.needs(1) ? sum_to(where(condition, zero, g), sb) : Tensor()};
-    });
+    record("where", y, {&a, &b},
+           [condition = Saved::input(condition), sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
+             const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+             const Tensor chosen = condition.get(node.op);
+             return {node.needs(0) ? sum_to(where(chosen, g, zero), sa) : Tensor(),
+                     node.needs(1) ? sum_to(where(chosen, zero, g), sb) : Tensor()};
+           });
   return y;
 }
 

@@ -187,17 +187,19 @@ void record_unary(UnaryOp op, const Tensor& x, const Tensor& y) {
 void record_binary(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
   if (!has_gradient(op)) return;
   if (op == BinaryOp::add || op == BinaryOp::sub) return record_linear(op, x, z, y);
-  const Saved saved_y = op == BinaryOp::pow ? Saved::output(y) : Saved();
-  record(name(op), y, {&x, &z}, [op, x = Saved::input(x), z = Saved::input(z), saved_y](const Node& node, const Tensor& g) -> Grads {
-    const Tensor a = x.get(node.op), b = z.get(node.op);
-    Grads grads(2);
-    if (node.needs(0)) grads[0] = sum_to(gradient_of_first(op, g, a, b), a.shape());
-    if (node.needs(1)) {
-      const Tensor y = op == BinaryOp::pow ? saved_y.get(node.op) : Tensor();
-      grads[1] = sum_to(gradient_of_second(op, g, a, b, y), b.shape());
-    }
-    return grads;
-  });
+  // Only what the wanted gradients read.
+  const bool first = x.requires_grad(), second = z.requires_grad();
+  const Saved saved_x = second || (op != BinaryOp::mul && op != BinaryOp::div) ? Saved::input(x) : Saved();
+  const Saved saved_z = first || op != BinaryOp::mul ? Saved::input(z) : Saved();
+  const Saved saved_y = second && op == BinaryOp::pow ? Saved::output(y) : Saved();
+  record(name(op), y, {&x, &z},
+         [op, saved_x, saved_z, saved_y, sx = x.shape(), sz = z.shape()](const Node& node, const Tensor& g) -> Grads {
+           const Tensor a = saved_x.get(node.op), b = saved_z.get(node.op);
+           Grads grads(2);
+           if (node.needs(0)) grads[0] = sum_to(gradient_of_first(op, g, a, b), sx);
+           if (node.needs(1)) grads[1] = sum_to(gradient_of_second(op, g, a, b, saved_y.get(node.op)), sz);
+           return grads;
+         });
 }
 
 }  // namespace dnncore::ops

@@ -129,12 +129,17 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
     const NoGrad no_grad;
     y = moved_in_place(gathered, at.shape.ndim(), first_dim);
   }
-  if (any_requires_grad({&x}))
-    record("index", y, {&x}, [first_dim, indices, from = x.shape()](const Node&, const Tensor& g) -> Grads {
+  if (any_requires_grad({&x})) {
+    std::vector<Saved> saved;
+    for (const Tensor& position : indices) saved.push_back(Saved::input(position));
+    record("index", y, {&x}, [first_dim, saved, from = x.shape()](const Node& node, const Tensor& g) -> Grads {
+      std::vector<Tensor> positions;
+      for (const Saved& position : saved) positions.push_back(position.get(node.op));
       const Tensor whole = zeros(from, g.dtype());
-      scatter_into("index_backward", whole, first_dim, indices, g, true);
+      scatter_into("index_backward", whole, first_dim, positions, g, true);
       return {whole};
     });
+  }
   return y;
 }
 

@@ -52,7 +52,10 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& target, int64_t ignore_
   if (needs_grad)
     record("cross_entropy", y, {&logits}, [slope, count, reduction](const Node&, const Tensor& g) -> Grads {
       if (reduction == Reduction::None) return {binary(BinaryOp::mul, slope, unsqueeze(g, 1))};
-      return {binary(BinaryOp::mul, slope, reduction == Reduction::Mean ? binary(BinaryOp::div, g, count) : g)};
+      if (reduction == Reduction::Sum) return {binary(BinaryOp::mul, slope, g)};
+      // Where every row is ignored the loss is 0 / 0, but nothing depends on the logits.
+      const Tensor rows = binary(BinaryOp::maximum, count, Scalar::of(1.0));
+      return {binary(BinaryOp::mul, slope, binary(BinaryOp::div, g, rows))};
     });
   return y;
 }

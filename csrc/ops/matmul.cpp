@@ -123,14 +123,16 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
     return reshape(y, shape);
   }
   const Tensor y = a.ndim() == 2 && b.ndim() == 2 ? product("matmul", a, b) : batched_product(a, b);
-  if (any_requires_grad({&a, &b}))
-    record("matmul", y, {&a, &b}, [a = Saved::input(a), b = Saved::input(b)](const Node& node, const Tensor& g) -> Grads {
+  if (any_requires_grad({&a, &b})) {
+    const Saved saved_a = b.requires_grad() ? Saved::input(a) : Saved();
+    const Saved saved_b = a.requires_grad() ? Saved::input(b) : Saved();
+    record("matmul", y, {&a, &b}, [saved_a, saved_b, sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
       Grads grads(2);
-      const Tensor x = a.get(node.op), z = b.get(node.op);
-      if (node.needs(0)) grads[0] = sum_to(matmul(g, transpose(z, -1, -2)), x.shape());
-      if (node.needs(1)) grads[1] = sum_to(matmul(transpose(x, -1, -2), g), z.shape());
+      if (node.needs(0)) grads[0] = sum_to(matmul(g, transpose(saved_b.get(node.op), -1, -2)), sa);
+      if (node.needs(1)) grads[1] = sum_to(matmul(transpose(saved_a.get(node.op), -1, -2), g), sb);
       return grads;
     });
+  }
   return y;
 }
 

@@ -182,7 +182,7 @@ Tensor unsqueeze(const Tensor& x, int64_t dim) {
 }
 
 Tensor select(const Tensor& x, int64_t dim, int64_t position) {
-  const int at = wrap_dim("select", dim, x.ndim());
+  const int at = existing_dim("select", dim, x.ndim());
   const int64_t size = x.size(at);
   DNN_CHECK(position >= -size && position < size, IndexError, "index ", position, " is out of bounds for dimension ", at, " with size ",
             size);
@@ -196,7 +196,7 @@ Tensor select(const Tensor& x, int64_t dim, int64_t position) {
 }
 
 Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t step) {
-  const int at = wrap_dim("slice", dim, x.ndim());
+  const int at = existing_dim("slice", dim, x.ndim());
   DNN_CHECK(step > 0, ValueError, "slice: expected a step above 0, got ", step);
   const int64_t size = x.size(at);
   const auto clamped = [size](int64_t position) {

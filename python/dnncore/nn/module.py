@@ -146,8 +146,8 @@ class Module:
 
     @property
     def _is_plain(self) -> bool:
-        """Whether nobody listens to this module's own call, so that a container may fuse it with a neighbour."""
-        return not (self._forward_pre_hooks or self._forward_hooks)
+        """Whether nobody listens to or replaces this module's own call, so that a container may fuse it with a neighbour."""
+        return not (self._forward_pre_hooks or self._forward_hooks or "forward" in self.__dict__)
 
     def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> RemovableHandle:
         """Call ``hook(module, args, output)`` after each forward; what it returns, unless None, replaces the output."""
