@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import os
+
 import dnncore as dnn
+import hypothesis
 import pytest
+
+# The same examples in every run of CI; fresh ones on a developer's machine.
+hypothesis.settings.register_profile("ci", derandomize=True)
+if os.environ.get("CI"):
+    hypothesis.settings.load_profile("ci")
 
 
 @pytest.fixture(autouse=True)

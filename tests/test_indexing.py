@@ -35,8 +35,9 @@ def shapes_and_keys(draw, negative_steps=True):
         position = st.integers(-size, size - 1) if size else st.nothing()
         kinds = (
             ["slice", "slice", "none", "ellipsis", "stop", "bool"]
-            + (["int", "numpy int", "list", "array"] if size else [])
-            + ["mask", "mask2"]
+            # NumPy takes an empty mask for a dimension of any size, PyTorch does not.
+            + (["int", "numpy int", "list", "array", "mask"] if size else [])
+            + (["mask2"] if 0 not in shape[dim : dim + 2] else [])
         )
         kind = draw(st.sampled_from(kinds))
         if kind == "stop":
