@@ -132,3 +132,34 @@ def test_sequential_calls_a_replaced_forward():
     model = nn.Sequential(nn.Linear(1, 1), nn.ReLU())
     model[1].forward = lambda x: x * 0 + 7
     assert model(dnn.ones(1, 1)).item() == 7
+
+
+@pytest.mark.parametrize(
+    ("write", "expected"),
+    [
+        (lambda x, z: x.add_(z), lambda x, z: x + z),
+        (lambda x, z: x.copy_(z), lambda x, z: z),
+        (lambda x, z: x.__setitem__(dnn.arange(len(x)), z), lambda x, z: z),
+    ],
+)
+def test_views_of_one_foreign_array_are_not_read_after_they_were_written(write, expected):
+    memory = np.arange(4096, dtype=np.float32)
+    after = expected(memory[1:].copy(), memory[:-1].copy())
+    write(dnn.from_numpy(memory[1:]), dnn.from_numpy(memory[:-1]))
+    assert np.array_equal(memory[1:], after)
+
+
+def test_indices_in_the_memory_that_is_written():
+    x = dnn.arange(9).flip(0)
+    expected = x.numpy().copy()
+    expected[expected.copy()] = 7 - expected
+    x[x] = 7 - x
+    assert x.tolist() == expected.tolist()
+
+
+def test_the_gradient_of_a_nan_extreme_goes_to_the_nans():
+    x = dnn.tensor([float("nan"), 1.0, float("nan"), 2.0], requires_grad=True)
+    for op in (x.max, x.min, x.amax):
+        x.grad = None
+        op().backward()
+        assert x.grad.tolist() == [0.5, 0, 0.5, 0]

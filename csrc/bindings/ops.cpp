@@ -113,15 +113,6 @@ py::object extreme(ReduceOp op, const Tensor& x, const py::object& dim, bool kee
   return pair;
 }
 
-// Sum of squared deviations over count - correction.
-Tensor variance(const Tensor& x, const Dims& dim, double correction, bool keepdim) {
-  const Tensor mean = ops::reduce(ReduceOp::mean, x, dim.dims, true);
-  const Tensor squares = ops::unary(UnaryOp::square, ops::binary(BinaryOp::sub, x, mean));
-  const double count = static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(mean.numel(), 1));
-  const Tensor sum = ops::reduce(ReduceOp::sum, squares, dim.dims, keepdim);
-  return ops::binary(BinaryOp::div, sum, Scalar::of(std::max(count - correction, 0.0)));
-}
-
 void bind_reductions(py::module_& m) {
   const std::pair<const char*, ReduceOp> cast_first[] = {{"sum", ReduceOp::sum}, {"mean", ReduceOp::mean}, {"prod", ReduceOp::prod}};
   for (const auto& [name, op] : cast_first)
@@ -154,19 +145,13 @@ void bind_reductions(py::module_& m) {
         m, name, [op = op](const Tensor& x, const py::object& dim, bool keepdim) { return extreme(op, x, dim, keepdim); },
         py::arg("dim") = py::none(), py::arg("keepdim") = false, "Over everything, or (values, indices) along one dimension.");
   }
-  function_and_method(m, "var", &variance, py::arg("dim") = py::none(), py::kw_only(), py::arg("correction") = 1.0,
-                      py::arg("keepdim") = false, "Variance, the sum of squared deviations over n - correction.");
-  function_and_method(
-      m, "std",
-      [](const Tensor& x, const Dims& dim, double correction, bool keepdim) {
-        const Tensor squared = variance(x, dim, correction, keepdim);
-        if (!squared.requires_grad()) return ops::unary(UnaryOp::sqrt, squared);
-        // Where all values are equal the slope is taken as 0, as PyTorch does; that of sqrt would be 0 / 0.
-        const Tensor flat = ops::binary(BinaryOp::eq, squared, Scalar::of(0.0));
-        const Tensor zero = ops::full({}, Scalar::of(0.0), squared.dtype()), one = ops::full({}, Scalar::of(1.0), squared.dtype());
-        return ops::where(flat, zero, ops::unary(UnaryOp::sqrt, ops::where(flat, one, squared)));
-      },
-      py::arg("dim") = py::none(), py::kw_only(), py::arg("correction") = 1.0, py::arg("keepdim") = false, "Square root of var().");
+  const auto spread = [&](const char* name, Tensor (*fn)(const Tensor&, const Shape&, double, bool), const char* doc) {
+    function_and_method(
+        m, name, [fn](const Tensor& x, const Dims& dim, double correction, bool keepdim) { return fn(x, dim.dims, correction, keepdim); },
+        py::arg("dim") = py::none(), py::kw_only(), py::arg("correction") = 1.0, py::arg("keepdim") = false, doc);
+  };
+  spread("var", &ops::variance, "Variance, the sum of squared deviations over n - correction.");
+  spread("std", &ops::standard_deviation, "Square root of var().");
 }
 
 // --- Selection --------------------------------------------------------------------------------------------------------

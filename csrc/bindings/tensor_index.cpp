@@ -241,9 +241,7 @@ void assign_gathered(const Plan& plan, const Tensor& values) {
   for (int i = 0; i < gather.first; ++i) target.push_back(gather.view.size(i));
   for (int64_t size : broadcast) target.push_back(size);
   for (int i = gather.first + static_cast<int>(gather.indices.size()); i < gather.view.ndim(); ++i) target.push_back(gather.view.size(i));
-  Tensor from = arranged_values(values, target, gather.reversed);
-  if (from.storage() == gather.view.storage()) from = ops::clone(from);
-  ops::index_put_(gather.view, gather.first, gather.indices, from, false);
+  ops::index_put_(gather.view, gather.first, gather.indices, arranged_values(values, target, gather.reversed), false);
 }
 
 void assign(const Tensor& x, PyObject* key, PyObject* value) {

@@ -1,6 +1,7 @@
 #include "core/tensor.h"
 
 #include <cstdlib>
+#include <functional>
 #include <new>
 #include <vector>
 
@@ -117,6 +118,23 @@ bool Tensor::is_contiguous() const {
 
 Tensor Tensor::view_as(const Shape& shape, const Strides& strides, int64_t offset) const {
   return Tensor(make_ref<TensorImpl>(impl_->storage, offset, shape, strides, impl_->dtype));
+}
+
+namespace {
+
+// The address after the last element; the first is data().
+const std::byte* end_of(const Tensor& x) {
+  int64_t last = 0;
+  for (int i = 0; i < x.ndim(); ++i) last += (x.size(i) - 1) * x.stride(i);
+  return x.data<std::byte>() + (last + 1) * static_cast<int64_t>(itemsize(x.dtype()));
+}
+
+}  // namespace
+
+bool overlaps(const Tensor& a, const Tensor& b) {
+  if (a.numel() == 0 || b.numel() == 0) return false;
+  const std::less<> before;
+  return before(a.data<std::byte>(), end_of(b)) && before(b.data<std::byte>(), end_of(a));
 }
 
 Tensor Tensor::detach() const { return view_as(shape(), strides(), impl_->offset); }

@@ -81,4 +81,7 @@ class Tensor {
   Ref<TensorImpl> impl_;
 };
 
+// Whether the extents of two views meet in memory, be it one storage or two that share foreign memory.
+bool overlaps(const Tensor& a, const Tensor& b);
+
 }  // namespace dnncore

@@ -57,7 +57,7 @@ void copy_(const Tensor& destination, const Tensor& source) {
               " does not fit a destination of shape ", destination.shape());
     from = from.view_as(shape, broadcast_strides(from.shape(), from.strides(), shape), from.impl()->offset);
   }
-  if (from.storage() == destination.storage()) from = copy_of(from, from.dtype(), "copy_");
+  if (overlaps(from, destination)) from = copy_of(from, from.dtype(), "copy_");
   launch_copy("copy_", from, destination, true);
   destination.storage()->bump_version();
 }

@@ -171,7 +171,7 @@ void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
   check_integer_operand(op, operand);
   // Another view of the same memory would be read after it was written.
   const bool same_view = operand.data() == x.data() && operand.shape() == x.shape() && operand.strides() == x.strides();
-  if (operand.storage() == x.storage() && !same_view) operand = copy_of(operand, dtype, name(op));
+  if (!same_view && overlaps(operand, x)) operand = copy_of(operand, dtype, name(op));
   launch_binary(on_bools(op, dtype), x, operand, x);
   x.storage()->bump_version();
 }

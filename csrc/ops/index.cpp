@@ -145,7 +145,11 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
 
 void index_put_(const Tensor& x, int first_dim, const std::vector<Tensor>& indices, const Tensor& values, bool accumulate) {
   check_inplace("index_put_", x, {&values});
-  scatter_into("index_put_", x, first_dim, indices, values, accumulate);
+  // What is read must not be written on the way.
+  const auto apart = [&x](const Tensor& from) { return overlaps(from, x) ? clone(from.detach()) : from; };
+  std::vector<Tensor> positions;
+  for (const Tensor& position : indices) positions.push_back(apart(position));
+  scatter_into("index_put_", x, first_dim, positions, apart(values), accumulate);
   x.storage()->bump_version();
 }
 

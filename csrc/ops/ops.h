@@ -92,6 +92,9 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z);
 // --- Reductions (reduce.cpp) ------------------------------------------------------------------------------------------
 // dims empty: over all. dtype: cast before (sum, mean, prod).
 Tensor reduce(ReduceOp op, const Tensor& x, const Shape& dims, bool keepdim);
+// Sum of squared deviations from the mean over count - correction, and its square root.
+Tensor variance(const Tensor& x, const Shape& dims, double correction, bool keepdim);
+Tensor standard_deviation(const Tensor& x, const Shape& dims, double correction, bool keepdim);
 // Sums x down to `shape`, which broadcasts to x's: the gradient of broadcasting.
 Tensor sum_to(const Tensor& x, const Shape& shape);
 

@@ -71,9 +71,9 @@ Tensor prod_gradient(const Tensor& g, const Tensor& x, const Shape& dims) {
   return binary(BinaryOp::mul, g, where(is_zero, at_zero, elsewhere));
 }
 
-// Shared evenly among the elements that attain the extreme value, as torch.amax.
+// Shared evenly among the elements that attain the extreme value; where there are NaNs these are they.
 Tensor extreme_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const Shape& dims) {
-  const Tensor attains = binary(BinaryOp::eq, x, y);
+  const Tensor attains = binary(BinaryOp::bitwise_or, binary(BinaryOp::eq, x, y), unary(UnaryOp::isnan, x));
   const Tensor count = reduce(ReduceOp::sum, attains, dims, true);
   return where(attains, binary(BinaryOp::div, g, to_dtype(count, g.dtype())), scalar_tensor(Scalar::of(0.0), g.dtype()));
 }
@@ -110,6 +110,23 @@ Tensor reduce(ReduceOp op, const Tensor& x, const Shape& dims, bool keepdim) {
   launch_reduce(op, x, y, reduced);
   if (is_floating(out) && any_requires_grad({&x})) record_reduce(op, x, y, dims, kept, reduced.count);
   return y;
+}
+
+Tensor variance(const Tensor& x, const Shape& dims, double correction, bool keepdim) {
+  const Tensor mean = reduce(ReduceOp::mean, x, dims, true);
+  const Tensor squares = unary(UnaryOp::square, binary(BinaryOp::sub, x, mean));
+  const double count = static_cast<double>(x.numel()) / static_cast<double>(std::max<int64_t>(mean.numel(), 1));
+  const Tensor sum = reduce(ReduceOp::sum, squares, dims, keepdim);
+  return binary(BinaryOp::div, sum, Scalar::of(std::max(count - correction, 0.0)));
+}
+
+// Where all values are equal the slope is taken as 0, as PyTorch does; that of sqrt would be 0 / 0.
+Tensor standard_deviation(const Tensor& x, const Shape& dims, double correction, bool keepdim) {
+  const Tensor squared = variance(x, dims, correction, keepdim);
+  if (!squared.requires_grad()) return unary(UnaryOp::sqrt, squared);
+  const Tensor flat = binary(BinaryOp::eq, squared, Scalar::of(0.0));
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), squared.dtype()), one = scalar_tensor(Scalar::of(1.0), squared.dtype());
+  return where(flat, zero, unary(UnaryOp::sqrt, where(flat, one, squared)));
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
