@@ -190,6 +190,8 @@ __attribute__((target("avx2"))) void copy_streaming(char* to, const char* from, 
   for (size_t i = 0; i + 128 <= bytes; i += 128) {
     const auto* source = reinterpret_cast<const __m256i*>(from + i);
     auto* target = reinterpret_cast<__m256i*>(to + i);
+    _mm_prefetch(from + i + 2048, _MM_HINT_T0);  // past the page the hardware stops at
+    _mm_prefetch(from + i + 2112, _MM_HINT_T0);
     const __m256i a = _mm256_load_si256(source), b = _mm256_load_si256(source + 1);
     const __m256i c = _mm256_load_si256(source + 2), d = _mm256_load_si256(source + 3);
     _mm256_stream_si256(target, a);

@@ -20,6 +20,6 @@ struct DnncoreFmaCeiling {
 int dnncore_fma_ceiling(const char* kind, int threads, double seconds, DnncoreFmaCeiling* out);
 
 // Bytes read plus bytes written per nanosecond (GB/s) while copying `bytes` to a second buffer, both on huge pages; the better of memcpy
-// and a copy with non-temporal stores.
+// and a copy with prefetches and non-temporal stores.
 double dnncore_copy_ceiling(int threads, size_t bytes, double seconds);
 }

@@ -254,22 +254,24 @@ void run_elementwise(const Elementwise<K>& e, const Tasks& tasks) {
   if (stream) stream_fence();
 }
 
+// Bytes by which streams are prefetched: the hardware stops at every page. On Zen 4 one core moves 5 to 10 % more; 512 gave 2, 8192 as
+// much.
+inline constexpr int64_t kAhead = 2048;
+
 // The vector loop of a float row: f on every vector of adjacent inputs or repeated values, loads and stores within [0, n) only.
 template <class T, int K, class F>
 DNN_INLINE void map_vectors(const std::byte* const* in, std::byte* out, int64_t n, int flags, F&& f) {
   constexpr int64_t N = Vec<T>::N;
   T* y = reinterpret_cast<T*>(out);
+  const T* x[K];
+  for (int k = 0; k < K; ++k) x[k] = reinterpret_cast<const T*>(in[k]);
   const auto loop = [&](auto... scalar) __attribute__((always_inline)) {
     constexpr bool kRepeated[] = {decltype(scalar)::value...};
     Vec<T> repeated[K];
-    for (int k = 0; k < K; ++k) repeated[k] = kRepeated[k] ? Vec<T>::set(*reinterpret_cast<const T*>(in[k])) : Vec<T>::zero();
-    const auto at = [&](int k, int64_t i) __attribute__((always_inline)) {
-      return kRepeated[k] ? repeated[k] : Vec<T>::load(reinterpret_cast<const T*>(in[k]) + i);
-    };
+    for (int k = 0; k < K; ++k) repeated[k] = kRepeated[k] ? Vec<T>::set(*x[k]) : Vec<T>::zero();
+    const auto at = [&](int k, int64_t i) __attribute__((always_inline)) { return kRepeated[k] ? repeated[k] : Vec<T>::load(x[k] + i); };
     const auto part = [&](int64_t i, int64_t count) __attribute__((always_inline)) {
-      const auto head = [&](int k) __attribute__((always_inline)) {
-        return kRepeated[k] ? repeated[k] : Vec<T>::load(reinterpret_cast<const T*>(in[k]) + i, count);
-      };
+      const auto head = [&](int k) __attribute__((always_inline)) { return kRepeated[k] ? repeated[k] : Vec<T>::load(x[k] + i, count); };
       if constexpr (K == 1)
         f(head(0)).store(y + i, count);
       else
@@ -285,7 +287,11 @@ DNN_INLINE void map_vectors(const std::byte* const* in, std::byte* out, int64_t 
     if (flags & kStream) {
       i = std::min<int64_t>(n, (-reinterpret_cast<uintptr_t>(y) % kVecBytes) / sizeof(T));
       if (i > 0) part(0, i);
-      for (; i + N <= n; i += N) whole(i).stream(y + i);
+      for (; i + N <= n; i += N) {
+        for (int k = 0; k < K; ++k)
+          if (!kRepeated[k]) __builtin_prefetch(reinterpret_cast<const char*>(x[k] + i) + kAhead);
+        whole(i).stream(y + i);
+      }
     }
     for (; i + N <= n; i += N) whole(i).store(y + i);
     if (i < n) part(i, n - i);

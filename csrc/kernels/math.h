@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "kernels/simd.h"
+#include "kernels/tanh_pieces.h"
 
 namespace dnncore::DNNCORE_ISA {
 
@@ -181,16 +182,45 @@ DNN_INLINE Vec<float> sin_float(Vec<float> x, int64_t quarter, F&& precise) {
   return through_double([&](Vec<double> half) { return sin_quarter(half, quarter); }, x);
 }
 
-// exp for the generic formulas below.
-DNN_INLINE Vec<float> exp_float(Vec<float> x) {
+// e^x for -104 <= x <= 89 or NaN.
+#if defined(__AVX512F__)
+// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below, and 0.6 instead of 0.9 ULP.
+DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
+  using V = Vec<float>;
+  // clang-format off
+  constexpr float kPowers[16] = {
+      1.0f, 1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
+      1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+      1.68179286f, 1.75625217f, 1.8340081f, 1.91520655f};
+  constexpr float kRest[16] = {  // what rounding took from the powers, relative
+      0.0f, 4.62854715e-08f, -1.19921575e-08f, 4.72978243e-08f, 3.19341815e-08f, 3.62105723e-08f,
+      -3.09907193e-08f, -7.47521334e-09f, 1.71142709e-08f, -3.04768335e-08f, 5.23333421e-09f, 6.10759177e-09f,
+      -1.47196051e-08f, -5.25879518e-09f, -6.12825968e-09f, 5.14060927e-09f};
+  // clang-format on
+  constexpr float kSixteenths = kRounder<float> / 16;
+  const V rounded = fma(x, V::set(1.44269504f), V::set(kSixteenths));
+  const V n = rounded - V::set(kSixteenths);
+  const V r = fma(n, V::set(-1.42860677e-6f), fma(n, V::set(-6.93145752e-1f), x));
+  const V power = pick(kPowers, bits(rounded));
+  const V tail = fma(fma(fma(V::set(1.66664720e-1f), r, V::set(0.5f)), r, V::set(1)), r, pick(kRest, bits(rounded)));
+  return {(V::Raw)_mm512_scalef_ps((__m512)fma(power, tail, power).v, (__m512)n.v)};  // which rounds n down
+}
+#else
+DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
   using V = Vec<float>;
   constexpr float kTerms[] = {1.0f, 1.0f, 4.99999851e-1f, 1.66664720e-1f, 4.16695364e-2f, 8.37312452e-3f, 1.37805939e-3f};
-  x = min(V::set(89.0f), max(V::set(-104.0f), x));  // NaN passes
   const V rounded = fma(x, V::set(1.44269504f), V::set(kRounder<float>));
   const V n = rounded - V::set(kRounder<float>);
   const V r = fma(n, V::set(-1.42860677e-6f), fma(n, V::set(-6.93145752e-1f), x));
   return scale(polynomial(r, kTerms), rounded);
 }
+#endif
+
+DNN_INLINE Vec<float> exp_float(Vec<float> x) {
+  return exp_clamped(min(Vec<float>::set(89.0f), max(Vec<float>::set(-104.0f), x)));  // NaN passes
+}
+
+// exp for the generic formulas below.
 DNN_INLINE Vec<float> exp_any(Vec<float> x) { return exp_float(x); }
 DNN_INLINE Vec<double> exp_any(Vec<double> x) { return exp_double<9>(x); }
 
@@ -272,6 +302,22 @@ DNN_INLINE Vec<float> log1p_float(Vec<float> x) {
 
 DNN_INLINE Vec<float> softplus_float(Vec<float> x) { return max(Vec<float>::zero(), x) + log1p_float(exp_float(-abs(x))); }
 
+#if defined(__AVX512F__)
+// 14 cycles for 16 lanes on Zen 4, and two thirds of the error of the quotient below, which takes 17. 32 pieces of degree 4 took 12, but
+// reach 4.7 ULP; four vectors interleaved by hand took 13.
+DNN_INLINE Vec<float> tanh_float(Vec<float> x) {
+  using V = Vec<float>;
+  constexpr int kSixteenth = 0x3d800000;
+  const V a = min(V::set(9.1f), abs(x));  // NaN passes
+  // How many half powers of two above 1/16, not below 0: the subtraction saturates.
+  const __m512i halves = _mm512_srli_epi32((__m512i)a.v, 22);
+  const Vec<int32_t> piece = {(Vec<int32_t>::Raw)_mm512_subs_epu16(halves, _mm512_set1_epi32((kSixteenth >> 22) - 1))};
+  const V t = a - pick(kTanhPieces[0], piece);
+  V r = pick(kTanhPieces[kTanhDegree + 1], piece);
+  for (int i = kTanhDegree; i > 0; --i) r = fma(r, t, pick(kTanhPieces[i], piece));
+  return from_bits<float>({bits(r).v | (bits(x).v & std::numeric_limits<int32_t>::min())});
+}
+#else
 // With m = (e^2|x| - 1) / 2 = 2^n p + (2^n - 1/2): m / (m + 1), and below m = 1/3 rather m - m (m / (m + 1)), which does not feel the
 // rounding of m + 1. Rounding |x| down a little keeps n = 0, and so m's relative accuracy, up to there. 18 cycles for 16 lanes on
 // Zen 4; a polynomial below 0.75 joined with 1 - 2 / (e^2x + 1) took 24.
@@ -288,11 +334,13 @@ DNN_INLINE Vec<float> tanh_float(Vec<float> x) {
   const V magnitude = select(m < V::set(0.33334f), fma(-m, q, m), q);
   return from_bits<float>({bits(magnitude).v | (bits(x).v & std::numeric_limits<int32_t>::min())});
 }
+#endif
 
-// With t = e / (1 + e), e = exp(-|x|): 1 - t, or e - e t, which does not feel the rounding of 1 + e.
+// With t = e / (1 + e), e = exp(-|x|): 1 - t, or e - e t, which does not feel the rounding of 1 + e. 14 cycles for 16 lanes on Zen 4;
+// without the table 15, an estimated reciprocal with one Newton step in place of the division 16, the plain quotient 13 but 2.3 ULP.
 DNN_INLINE Vec<float> sigmoid_float(Vec<float> x) {
   using V = Vec<float>;
-  const V e = exp_float(-abs(x));
+  const V e = exp_clamped(max(V::set(-104.0f), from_bits<float>({bits(x).v | std::numeric_limits<int32_t>::min()})));
   const V t = e / (V::set(1) + e);
   const V s = select(x < V::zero(), e, V::set(1));
   return fma(-s, t, s);

@@ -324,6 +324,13 @@ DNN_INLINE Vec<T> scale(Vec<T> x, Vec<T> rounded) {
 #endif
 }
 
+#if defined(__AVX512F__)
+// table[i] for the low four bits of every lane of `i`.
+DNN_INLINE Vec<float> pick(const float (&table)[16], Vec<int32_t> i) {
+  return {(Vec<float>::Raw)_mm512_permutexvar_ps((__m512i)i.v, _mm512_loadu_ps(table))};
+}
+#endif
+
 // f over all lanes: lanes i and i + N/2 first, then N/4 and so on, whatever the ISA's own instructions would do.
 template <int kWidth, class T, class F, int... I>
 DNN_INLINE Vec<T> fold_lanes(Vec<T> a, F f, std::integer_sequence<int, I...> lanes) {
