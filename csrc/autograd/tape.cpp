@@ -116,12 +116,16 @@ void release_later(Ref<Node> node) {
   draining = false;
 }
 
-Tensor Saved::get(const char* op) const {
+Tensor Saved::get(const Node& node) const {
   if (!tensor_.defined()) return {};
-  DNN_CHECK(tensor_.version() == version_, StateError, op, ": a tensor of shape ", tensor_.shape(),
+  DNN_CHECK(tensor_.version() == version_, StateError, node.op, ": a tensor of shape ", tensor_.shape(),
             " needed for its gradient was changed in place afterwards (version ", tensor_.version(), ", expected ", version_,
             "); change a clone() instead");
-  return tensor_;
+  if (output_ < 0 || !GradMode::enabled()) return tensor_;
+  const Tensor output = tensor_.detach();
+  output.impl()->grad_fn = Ref<Node>(const_cast<Node*>(&node));
+  output.impl()->output_number = static_cast<uint32_t>(output_);
+  return output;
 }
 
 Edge gradient_edge(const Tensor& tensor) {

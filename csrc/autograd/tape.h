@@ -60,15 +60,16 @@ class Node : public RefCounted {
 class Saved {
  public:
   Saved() = default;
-  // An input is kept with its history; an output of the node itself without (it would be a cycle).
-  static Saved input(const Tensor& tensor) { return Saved(tensor); }
-  static Saved output(const Tensor& tensor) { return Saved(tensor.detach()); }
-  Tensor get(const char* op) const;
+  // An input is kept with its history; an output of the node itself without (it would be a cycle), and gets it back from get().
+  static Saved input(const Tensor& tensor) { return Saved(tensor, -1); }
+  static Saved output(const Tensor& tensor, int number = 0) { return Saved(tensor.detach(), number); }
+  Tensor get(const Node& node) const;
 
  private:
-  explicit Saved(const Tensor& tensor) : tensor_(tensor), version_(tensor.version()) {}
+  Saved(const Tensor& tensor, int output) : tensor_(tensor), version_(tensor.version()), output_(output) {}
   Tensor tensor_;
   uint32_t version_ = 0;
+  int output_ = -1;  // its number, of an output
 };
 
 // Drops a reference without recursion, however long the chain of nodes behind it.

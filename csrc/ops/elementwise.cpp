@@ -209,7 +209,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
     record("where", y, {&a, &b},
            [condition = Saved::input(condition), sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
              const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
-             const Tensor chosen = condition.get(node.op);
+             const Tensor chosen = condition.get(node);
              return {node.needs(0) ? sum_to(where(chosen, g, zero), sa) : Tensor(),
                      node.needs(1) ? sum_to(where(chosen, zero, g), sb) : Tensor()};
            });

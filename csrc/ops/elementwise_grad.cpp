@@ -181,7 +181,7 @@ void record_unary(UnaryOp op, const Tensor& x, const Tensor& y) {
     return;
   }
   const Saved saved = needs(op) == Needs::Input ? Saved::input(x) : Saved::output(y);
-  record(op_name, y, {&x}, [op, saved](const Node& node, const Tensor& g) -> Grads { return {unary_gradient(op, g, saved.get(node.op))}; });
+  record(op_name, y, {&x}, [op, saved](const Node& node, const Tensor& g) -> Grads { return {unary_gradient(op, g, saved.get(node))}; });
 }
 
 void record_binary(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
@@ -194,10 +194,10 @@ void record_binary(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& 
   const Saved saved_y = second && op == BinaryOp::pow ? Saved::output(y) : Saved();
   record(name(op), y, {&x, &z},
          [op, saved_x, saved_z, saved_y, sx = x.shape(), sz = z.shape()](const Node& node, const Tensor& g) -> Grads {
-           const Tensor a = saved_x.get(node.op), b = saved_z.get(node.op);
+           const Tensor a = saved_x.get(node), b = saved_z.get(node);
            Grads grads(2);
            if (node.needs(0)) grads[0] = sum_to(gradient_of_first(op, g, a, b), sx);
-           if (node.needs(1)) grads[1] = sum_to(gradient_of_second(op, g, a, b, saved_y.get(node.op)), sz);
+           if (node.needs(1)) grads[1] = sum_to(gradient_of_second(op, g, a, b, saved_y.get(node)), sz);
            return grads;
          });
 }

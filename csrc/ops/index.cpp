@@ -134,7 +134,7 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
     for (const Tensor& position : indices) saved.push_back(Saved::input(position));
     record("index", y, {&x}, [first_dim, saved, from = x.shape()](const Node& node, const Tensor& g) -> Grads {
       std::vector<Tensor> positions;
-      for (const Saved& position : saved) positions.push_back(position.get(node.op));
+      for (const Saved& position : saved) positions.push_back(position.get(node));
       const Tensor whole = zeros(from, g.dtype());
       scatter_into("index_backward", whole, first_dim, positions, g, true);
       return {whole};

@@ -128,8 +128,8 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
     const Saved saved_b = a.requires_grad() ? Saved::input(b) : Saved();
     record("matmul", y, {&a, &b}, [saved_a, saved_b, sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
       Grads grads(2);
-      if (node.needs(0)) grads[0] = sum_to(matmul(g, transpose(saved_b.get(node.op), -1, -2)), sa);
-      if (node.needs(1)) grads[1] = sum_to(matmul(transpose(saved_a.get(node.op), -1, -2), g), sb);
+      if (node.needs(0)) grads[0] = sum_to(matmul(g, transpose(saved_b.get(node), -1, -2)), sa);
+      if (node.needs(1)) grads[1] = sum_to(matmul(transpose(saved_a.get(node), -1, -2), g), sb);
       return grads;
     });
   }
@@ -170,10 +170,10 @@ Tensor linear_2d(const Tensor& x, const Tensor& weight, const Tensor& bias, Acti
   const Saved output = activation == Activation::None ? Saved() : Saved::output(y);
   record("linear", y, {&x, &weight, &bias},
          [x = Saved::input(x), weight = Saved::input(weight), output, activation](const Node& node, const Tensor& dy) -> Grads {
-           const Tensor g = activation == Activation::None ? dy : activation_gradient(activation, dy, output.get(node.op));
+           const Tensor g = activation == Activation::None ? dy : activation_gradient(activation, dy, output.get(node));
            Grads grads(3);
-           if (node.needs(0)) grads[0] = matmul(g, weight.get(node.op));
-           if (node.needs(1)) grads[1] = matmul(transpose(g, 0, 1), x.get(node.op));
+           if (node.needs(0)) grads[0] = matmul(g, weight.get(node));
+           if (node.needs(1)) grads[1] = matmul(transpose(g, 0, 1), x.get(node));
            if (node.needs(2)) grads[2] = reduce(ReduceOp::sum, g, {0}, false);
            return grads;
          });

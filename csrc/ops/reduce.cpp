@@ -86,11 +86,11 @@ void record_reduce(ReduceOp op, const Tensor& x, const Tensor& y, const Shape& d
     });
   } else if (op == ReduceOp::prod) {
     record(name(op), y, {&x}, [dims, kept, x = Saved::input(x)](const Node& node, const Tensor& g) -> Grads {
-      return {prod_gradient(with_kept_dims(g, kept), x.get(node.op), dims)};
+      return {prod_gradient(with_kept_dims(g, kept), x.get(node), dims)};
     });
   } else if (op == ReduceOp::max || op == ReduceOp::min) {
     record(name(op), y, {&x}, [dims, kept, x = Saved::input(x), y = Saved::output(y)](const Node& node, const Tensor& g) -> Grads {
-      return {extreme_gradient(with_kept_dims(g, kept), x.get(node.op), with_kept_dims(y.get(node.op), kept), dims)};
+      return {extreme_gradient(with_kept_dims(g, kept), x.get(node), with_kept_dims(y.get(node), kept), dims)};
     });
   }
 }
