@@ -5,6 +5,7 @@
 #include <new>
 #include <vector>
 
+#include "autograd/hooks.h"
 #include "autograd/tape.h"
 
 namespace dnncore {
@@ -60,6 +61,7 @@ TensorImpl::TensorImpl(Ref<Storage> storage, int64_t offset, const Shape& shape,
     : storage(std::move(storage)), offset(offset), shape(shape), strides(strides), dtype(dtype) {}
 
 TensorImpl::~TensorImpl() {
+  if (retains_grad && grad_fn) grad_fn->forget(this);
   if (grad_fn) release_later(std::move(grad_fn));
   // A chain of gradients of gradients is let go one by one: recursion would follow it down.
   Ref<TensorImpl> next = std::move(grad);

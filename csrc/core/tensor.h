@@ -10,6 +10,7 @@
 
 namespace dnncore {
 
+class HookList;
 class Node;
 
 class TensorImpl final : public RefCounted {
@@ -29,6 +30,8 @@ class TensorImpl final : public RefCounted {
   uint32_t output_number = 0;  // which output of grad_fn this is
   Ref<Node> grad_fn;
   Ref<TensorImpl> grad;
+  Ref<HookList> hooks;        // on its gradient; null nearly always
+  bool retains_grad = false;  // of a tensor that is not a leaf
   Node* accumulator = nullptr;  // where gradients of this leaf arrive, while a graph names it (not owned)
   void* host_object = nullptr;  // the Python object that stands for this tensor while it lives (not owned)
 };

@@ -109,6 +109,16 @@ void scatter_into(const char* op, const Tensor& x, int first_dim, const std::vec
          x.device());
 }
 
+// Zeros of the shape with g added at the indexed places.
+Tensor embed(const Tensor& g, const Shape& shape, int first_dim, const std::vector<Tensor>& positions) {
+  const Tensor whole = zeros(shape, g.dtype());
+  scatter_into("index_backward", whole, first_dim, positions, g, true);
+  if (any_requires_grad({&g}))
+    record("index_backward", whole, {&g},
+           [first_dim, positions](const Node&, const Tensor& gg) -> Grads { return {index(gg, first_dim, positions)}; });
+  return whole;
+}
+
 }  // namespace
 
 Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices) {
@@ -135,9 +145,7 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
     record("index", y, {&x}, [first_dim, saved, from = x.shape()](const Node& node, const Tensor& g) -> Grads {
       std::vector<Tensor> positions;
       for (const Saved& position : saved) positions.push_back(position.get(node));
-      const Tensor whole = zeros(from, g.dtype());
-      scatter_into("index_backward", whole, first_dim, positions, g, true);
-      return {whole};
+      return {embed(g, from, first_dim, positions)};
     });
   }
   return y;

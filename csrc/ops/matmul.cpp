@@ -1,4 +1,5 @@
 #include "ops/common.h"
+#include "ops/elementwise_grad.h"
 
 namespace dnncore::ops {
 
@@ -139,11 +140,11 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
 Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y) {
   switch (activation) {
     case Activation::Relu:
-      return binary(BinaryOp::relu_backward, g, y);
+      return unary_gradient(UnaryOp::relu, g, y);
     case Activation::Tanh:
-      return binary(BinaryOp::tanh_backward, g, y);
+      return unary_gradient(UnaryOp::tanh, g, y);
     case Activation::Sigmoid:
-      return binary(BinaryOp::sigmoid_backward, g, y);
+      return unary_gradient(UnaryOp::sigmoid, g, y);
     default:
       return g;
   }
