@@ -1,5 +1,5 @@
 // Indexing by tensors of positions: positions become offsets into the view once, gather and scatter follow them.
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -151,8 +151,36 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
   return y;
 }
 
+void record_assignment(const Tensor& x, const Tensor& before, const Tensor& values, const Tensor& positions) {
+  const Tensor after = x.detach();
+  const Shape value_shape = values.defined() ? values.shape() : Shape();
+  const DType value_dtype = values.defined() ? values.dtype() : x.dtype();
+  record("setitem", after, {&before, &values},
+         [positions, shape = x.shape(), value_shape, value_dtype](const Node& node, const Tensor& g) -> Grads {
+           Grads grads(2);
+           const Tensor flat = reshape(g, {g.numel()});
+           if (node.needs(0)) {
+             Tensor keep;
+             {
+               const NoGrad no_grad;
+               keep = ones({g.numel()}, g.dtype());
+               index_put_(keep, 0, {positions}, scalar_tensor(Scalar::of(0.0), g.dtype()), false);
+             }
+             grads[0] = reshape(binary(BinaryOp::mul, flat, keep), shape);
+           }
+           if (node.needs(1)) {
+             Shape kept = value_shape;
+             while (kept.ndim() > positions.ndim()) kept.erase(0);
+             grads[1] = reshape(to_dtype(sum_to(index(flat, 0, {positions}), kept), value_dtype), value_shape);
+           }
+           return grads;
+         });
+  become("setitem", x, after, true);
+}
+
 void index_put_(const Tensor& x, int first_dim, const std::vector<Tensor>& indices, const Tensor& values, bool accumulate) {
-  check_inplace("index_put_", x, {&values});
+  DNN_CHECK(!records_inplace("index_put_", x, {&values}), StateError,
+            "index_put_: a tensor that takes part in a gradient is changed by x[...] = values");
   // What is read must not be written on the way.
   const auto apart = [&x](const Tensor& from) { return overlaps(from, x) ? clone(from.detach()) : from; };
   std::vector<Tensor> positions;

@@ -121,7 +121,7 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
     Shape shape = a.shape();
     const Tensor y = matmul(reshape(a, {a.numel() / k, k}), b);
     shape[a.ndim() - 1] = b.size(1);
-    return reshape(y, shape);
+    return sole_name(reshape(y, shape));
   }
   const Tensor y = a.ndim() == 2 && b.ndim() == 2 ? product("matmul", a, b) : batched_product(a, b);
   if (any_requires_grad({&a, &b})) {
@@ -193,7 +193,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   Tensor y = matmul_nd(x, z);
   if (b.ndim() == 1) y = squeeze(y, -1);
   if (a.ndim() == 1) y = squeeze(y, b.ndim() == 1 ? -1 : -2);
-  return y;
+  return sole_name(y);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
@@ -205,7 +205,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   shape[x.ndim() - 1] = weight.size(0);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.ndim(); ++i) rows *= x.size(i);
-  return reshape(linear_2d(reshape(x, {rows, weight.size(1)}), weight, bias, activation), shape);
+  return sole_name(reshape(linear_2d(reshape(x, {rows, weight.size(1)}), weight, bias, activation), shape));
 }
 
 }  // namespace dnncore::ops
