@@ -45,12 +45,42 @@ GemmArgs gemm_args(const Tensor& a, const Tensor& b, const Tensor& c) {
           .out_dtype = c.dtype()};
 }
 
+// One row times a matrix that lies along k is that matrix times one column: dot products, and nothing to pack.
+bool is_transposed_column(const Tensor& x, const Tensor& z) {
+  const bool narrow = x.dtype() != DType::Float32 && x.dtype() != DType::Float64;
+  return x.size(0) == 1 && z.size(1) > 1 && z.stride(0) == 1 && x.stride(1) == 1 && !narrow;
+}
+
+// y already holds the bias.
+GemmArgs column_args(const Tensor& x, const Tensor& z, const Tensor& y, bool accumulate) {
+  return {.a = z.data(),
+          .b = x.data(),
+          .c = y.data(),
+          .m = z.size(1),
+          .n = 1,
+          .k = x.size(1),
+          .a_row = z.stride(1),
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = 1,
+          .c_row = 1,
+          .dtype = x.dtype(),
+          .out_dtype = y.dtype(),
+          .accumulate = accumulate};
+}
+
 // a (m, k) times b (k, n); no gradient.
 Tensor product(const char* op, const Tensor& a, const Tensor& b, const Epilogue& epilogue = {}) {
   const Tensor x = readable(a), z = readable(b);
   const Tensor y = Tensor::empty({x.size(0), z.size(1)}, x.dtype(), x.device(), op);
-  GemmArgs args = gemm_args(x, z, y);
-  args.bias = epilogue.bias.defined() ? epilogue.bias.data() : nullptr;
+  GemmArgs args;
+  if (is_transposed_column(x, z)) {
+    if (epilogue.bias.defined()) launch_copy(op, reshape(epilogue.bias, y.shape()), y, false);
+    args = column_args(x, z, y, epilogue.bias.defined());
+  } else {
+    args = gemm_args(x, z, y);
+    args.bias = epilogue.bias.defined() ? epilogue.bias.data() : nullptr;
+  }
   args.activation = epilogue.activation;
   run_gemm(op, args, x.device());
   return y;
