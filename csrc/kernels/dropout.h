@@ -1,6 +1,7 @@
-// Dropout of n adjacent elements: y = x keep / (1 - p), each element kept with probability 1 - p. Element i is kept when 32 random bits
-// are at least p 2^32: word (i / 32) % 4 of counter offset + 32 (i / 128) + i % 32 of the generator (Philox-4x32-10, random.h), so the
-// mask is the same on every ISA. The last phase moves the generator past the counters used: a replayed launch draws a new mask.
+// Dropout of n adjacent elements: y = x keep / (1 - p), each element kept with probability 1 - p. An element is kept when 32 random bits
+// are at least p 2^32. Element i of a block of 128 has word i / 32 of the block's counter (i % 32) / 2 + 16 (i % 2); each block uses 32
+// counters from the generator's offset on (Philox-4x32-10, random.h). So the mask is the same on every ISA.
+// The last phase moves the generator past the counters used: a replayed launch draws a new mask.
 #pragma once
 
 #include <array>

@@ -12,7 +12,8 @@ namespace {
 
 uint32_t word_of(const GeneratorState& state, int64_t element) {
   const int64_t block = element / DropoutArgs::kBlockElements, within = element % DropoutArgs::kBlockElements;
-  const int64_t number = block * DropoutArgs::kBlockCounters + within % DropoutArgs::kBlockCounters;
+  const int64_t place = within % DropoutArgs::kBlockCounters;
+  const int64_t number = block * DropoutArgs::kBlockCounters + place / 2 + DropoutArgs::kBlockCounters / 2 * (place % 2);
   const uint64_t counter = state.offset + static_cast<uint64_t>(number);
   uint32_t words[4][1] = {{static_cast<uint32_t>(counter)}, {static_cast<uint32_t>(counter >> 32)}, {0}, {0}};
   baseline::philox_4x32_10(words, static_cast<uint32_t>(state.seed), static_cast<uint32_t>(state.seed >> 32));
