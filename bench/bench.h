@@ -38,6 +38,7 @@ void add(KernelId<Args> id, const std::string& name, const Work& work, const Arg
 // One per file.
 void add_gemm_rows();
 void add_elementwise_rows();
+void add_activation_rows();
 void add_reduce_rows();
 void add_copy_rows();
 void add_index_rows();

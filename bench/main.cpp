@@ -102,6 +102,7 @@ int main(int argc, char** argv) {
   using namespace dnncore;
   bench::add_gemm_rows();
   bench::add_elementwise_rows();
+  bench::add_activation_rows();
   bench::add_reduce_rows();
   bench::add_copy_rows();
   bench::add_index_rows();

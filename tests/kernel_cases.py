@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import dnncore as dnn
 import numpy as np
+from activation_cases import CASES
 from cases import BINARY, REDUCTIONS, UNARY, numbers, tensor
 from dnncore import nn
 
@@ -146,12 +147,33 @@ def _random_numbers() -> list[np.ndarray]:
     return [numbers(y) for y in kinds]
 
 
+def _activation() -> list[np.ndarray]:
+    found = []
+    for case in CASES.values():
+        leaf = tensor(_random(300_001) * 2).requires_grad_()
+        y = case.call(leaf)
+        y.backward(tensor(_random(300_001, seed=1)))
+        found += [y, leaf.grad]
+    return [numbers(y) for y in found]
+
+
+def _dropout() -> list[np.ndarray]:
+    dnn.manual_seed(6)
+    leaf = tensor(_random(300_001)).requires_grad_()
+    y = nn.functional.dropout(leaf, 0.2)
+    y.backward(tensor(_random(300_001, seed=1)))
+    return [numbers(y), numbers(leaf.grad)]
+
+
 KERNELS = {
     "gemm": KernelCase(_gemm, exact=False),
     "gemm_pack": KernelCase(_gemm_pack, exact=False),
     "unary": KernelCase(_unary, exact=False),
     "binary": KernelCase(_binary, exact=False),
     "where": KernelCase(_where, exact=True),
+    "activation": KernelCase(_activation, exact=False),
+    "dropout": KernelCase(_dropout, exact=True),
+    "dropout_backward": KernelCase(_dropout, exact=True),
     "copy": KernelCase(_copy, exact=True),
     "fill": KernelCase(_fill, exact=True),
     "range": KernelCase(_range, exact=True),

@@ -16,6 +16,7 @@ MODULES = sorted(
     if not info.name.startswith(("dnncore.cli", "dnncore._core"))
 )
 PUBLIC = ["dnncore.nn", "dnncore.optim", "dnncore.data", "dnncore.nn.functional", "dnncore.nn.init"]
+PUBLIC += ["dnncore.nn._functional_activation", "dnncore.nn._functional_dropout"]
 WITHOUT_EXAMPLE = {"Optimizer"}  # abstract: its subclasses show it
 
 

@@ -31,7 +31,14 @@ OWN = {
     "save",
 }
 
-INTERNAL = {"SgdUpdate", "kernel_names", "unary_names", "binary_names", "reduce_names"}  # optim, tests and benches use them
+INTERNAL = {
+    "SgdUpdate",
+    "kernel_names",
+    "unary_names",
+    "binary_names",
+    "activation_names",
+    "reduce_names",
+}  # optim, tests and benches use them
 
 
 def fresh(code: str) -> subprocess.CompletedProcess[str]:

@@ -96,6 +96,7 @@ void set_requires_grad(const Tensor& x, bool requires_grad);
 
 // --- Registration -----------------------------------------------------------------------------------------------------
 void bind_autograd(py::module_& m);
+void bind_activation(py::module_& m);
 void bind_dtype(py::module_& m);
 void bind_tensor_type(py::module_& m);
 void bind_tensor_methods(py::module_& m);

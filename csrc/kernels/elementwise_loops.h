@@ -16,7 +16,7 @@ namespace dnncore::DNNCORE_ISA {
 
 enum RowFlags : int { kStream = 1, kScalar0 = 2 };  // kScalar0 << i: input i is one element, repeated
 
-// out[i] = op(in[0][i], ...), i in [0, n).
+// out[i] = op(in[0][i], ...), i in [0, n); after its inputs a row finds the parameters of the call.
 using Row = void (*)(const std::byte* const* in, std::byte* out, int64_t n, int flags);
 
 inline constexpr int64_t kBlock = 1024;            // elements packed at a time: 4 KB of float32 per operand stays in L1
@@ -128,6 +128,7 @@ struct Elementwise {
   Row row;
   bool takes_scalars = false;
   bool converts_halves = true;  // false: they are moved as they are
+  const void* parameters = nullptr;
 };
 
 inline bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
@@ -149,7 +150,8 @@ __attribute__((noinline)) inline void float_to_half(DType dtype, const float* x,
 template <int K>
 void run_row(const Elementwise<K>& e, const std::byte* const (&in)[K], const bool (&scalar)[K], std::byte* out, int64_t count, int stream,
              std::byte* scratch) {
-  const std::byte* from[K];
+  const std::byte* from[K + 1];
+  from[K] = static_cast<const std::byte*>(e.parameters);
   std::byte* block[K];
   const auto converted = [&](DType dtype) { return e.converts_halves && is_half(dtype); };
   bool blocked = converted(e.out_dtype);
@@ -259,7 +261,8 @@ void run_elementwise(const Elementwise<K>& e, const Tasks& tasks) {
 inline constexpr int64_t kAhead = 2048;
 
 // The vector loop of a float row: f on every vector of adjacent inputs or repeated values, loads and stores within [0, n) only.
-template <class T, int K, class F>
+// Long bodies are compiled for adjacent operands only (kScalars false).
+template <class T, int K, bool kScalars = true, class F>
 DNN_INLINE void map_vectors(const std::byte* const* in, std::byte* out, int64_t n, int flags, F&& f) {
   constexpr int64_t N = Vec<T>::N;
   T* y = reinterpret_cast<T*>(out);
@@ -298,6 +301,8 @@ DNN_INLINE void map_vectors(const std::byte* const* in, std::byte* out, int64_t 
   };
   if constexpr (K == 1) {
     loop(std::false_type{});
+  } else if constexpr (!kScalars) {
+    loop(std::false_type{}, std::false_type{});
   } else {
     const int scalars = flags & (3 * kScalar0);
     if (scalars == 0)

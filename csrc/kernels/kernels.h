@@ -1,8 +1,10 @@
 // All contract headers, and an id per kernel that carries the type of its arguments.
 #pragma once
 
+#include "kernels/activation.h"
 #include "kernels/copy.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"

@@ -184,25 +184,26 @@ DNN_INLINE Vec<float> sin_float(Vec<float> x, int64_t quarter, F&& precise) {
 
 // e^x for -104 <= x <= 89 or NaN.
 #if defined(__AVX512F__)
+// 2^(j/16).
+// clang-format off
+inline constexpr float kExpPowers[16] = {
+    1.0f, 1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
+    1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
+    1.68179286f, 1.75625217f, 1.8340081f, 1.91520655f};
+inline constexpr float kExpRest[16] = {  // what rounding took from the powers, relative
+    0.0f, 4.62854715e-08f, -1.19921575e-08f, 4.72978243e-08f, 3.19341815e-08f, 3.62105723e-08f,
+    -3.09907193e-08f, -7.47521334e-09f, 1.71142709e-08f, -3.04768335e-08f, 5.23333421e-09f, 6.10759177e-09f,
+    -1.47196051e-08f, -5.25879518e-09f, -6.12825968e-09f, 5.14060927e-09f};
+// clang-format on
 // As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below, and 0.6 instead of 0.9 ULP.
 DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
   using V = Vec<float>;
-  // clang-format off
-  constexpr float kPowers[16] = {
-      1.0f, 1.04427373f, 1.09050775f, 1.13878858f, 1.18920708f, 1.24185777f,
-      1.29683959f, 1.35425556f, 1.41421354f, 1.47682619f, 1.54221082f, 1.61049032f,
-      1.68179286f, 1.75625217f, 1.8340081f, 1.91520655f};
-  constexpr float kRest[16] = {  // what rounding took from the powers, relative
-      0.0f, 4.62854715e-08f, -1.19921575e-08f, 4.72978243e-08f, 3.19341815e-08f, 3.62105723e-08f,
-      -3.09907193e-08f, -7.47521334e-09f, 1.71142709e-08f, -3.04768335e-08f, 5.23333421e-09f, 6.10759177e-09f,
-      -1.47196051e-08f, -5.25879518e-09f, -6.12825968e-09f, 5.14060927e-09f};
-  // clang-format on
   constexpr float kSixteenths = kRounder<float> / 16;
   const V rounded = fma(x, V::set(1.44269504f), V::set(kSixteenths));
   const V n = rounded - V::set(kSixteenths);
   const V r = fma(n, V::set(-1.42860677e-6f), fma(n, V::set(-6.93145752e-1f), x));
-  const V power = pick(kPowers, bits(rounded));
-  const V tail = fma(fma(fma(V::set(1.66664720e-1f), r, V::set(0.5f)), r, V::set(1)), r, pick(kRest, bits(rounded)));
+  const V power = pick(kExpPowers, bits(rounded));
+  const V tail = fma(fma(fma(V::set(1.66664720e-1f), r, V::set(0.5f)), r, V::set(1)), r, pick(kExpRest, bits(rounded)));
   return {(V::Raw)_mm512_scalef_ps((__m512)fma(power, tail, power).v, (__m512)n.v)};  // which rounds n down
 }
 #else

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "core/tensor.h"
+#include "kernels/activation.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/random.h"
@@ -91,6 +92,12 @@ void binary_(BinaryOp op, const Tensor& x, const Tensor& z);  // x = op(x, z); n
 void binary_(BinaryOp op, const Tensor& x, const Scalar& z);
 void unary_(UnaryOp op, const Tensor& x);
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z);
+
+// --- Activations and dropout (activation.cpp, dropout.cpp) ------------------------------------------------------------
+Tensor activation(ActivationOp op, const Tensor& x, const ActivationParameters& parameters);  // floating types
+void activation_(ActivationOp op, const Tensor& x, const ActivationParameters& parameters);   // x = f(x)
+Tensor dropout(const Tensor& x, double p);  // 0 <= p < 1, draws from the default generator
+void dropout_(const Tensor& x, double p);
 
 // --- Reductions (reduce.cpp) ------------------------------------------------------------------------------------------
 // dims empty: over all. dtype: cast before (sum, mean, prod).

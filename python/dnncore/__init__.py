@@ -113,6 +113,7 @@ __all__ = [
     "gelu",
     "get_num_threads",
     "gt",
+    "heaviside",
     "index_select",
     "inference_mode",
     "initial_seed",

@@ -5,6 +5,10 @@
 using namespace dnncore;
 using namespace dnncore::test;
 
+void cases_activation();  // test_activation.cpp
+void cases_dropout();
+void cases_dropout_backward();
+
 namespace {
 
 constexpr DType kAll[] = {DType::Float32, DType::Float64, DType::BFloat16, DType::Float16,

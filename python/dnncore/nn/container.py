@@ -13,6 +13,11 @@ from dnncore.nn.module import Module
 _EPILOGUES: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", GELU: "gelu"}
 
 
+def _epilogue(module: Module) -> str | None:
+    approximate = getattr(module, "approximate", "none")  # the product's own GELU is the exact one
+    return _EPILOGUES.get(type(module)) if approximate == "none" else None
+
+
 class _Indexed(Module):
     """Sub-modules under the names "0", "1", ..."""
 
@@ -93,7 +98,7 @@ class Sequential(_Indexed):
             position += 1
             if type(module) is Linear and position < count and module._is_plain:
                 after = modules[position]
-                activation = _EPILOGUES.get(type(after))
+                activation = _epilogue(after)
                 if activation is not None and after._is_plain:
                     input = module(input, activation)
                     position += 1

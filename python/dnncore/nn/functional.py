@@ -6,6 +6,8 @@ from typing import Literal
 
 from dnncore import _core
 from dnncore._core import Tensor
+from dnncore.nn._functional_activation import *  # noqa: F403
+from dnncore.nn._functional_dropout import *  # noqa: F403
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -36,19 +38,6 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _core.linear(input, weight, bias)
 
 
-def relu(input: Tensor) -> Tensor:
-    """Return max(0, x) of every element.
-
-    Examples
-    --------
-    >>> import dnncore as dnn
-    >>> import dnncore.nn.functional as F
-    >>> F.relu(dnn.tensor([-1.0, 2.0])).tolist()
-    [0.0, 2.0]
-    """
-    return _core.relu(input)
-
-
 def tanh(input: Tensor) -> Tensor:
     """Return the hyperbolic tangent of every element.
 
@@ -73,19 +62,6 @@ def sigmoid(input: Tensor) -> Tensor:
     [0.5]
     """
     return _core.sigmoid(input)
-
-
-def gelu(input: Tensor) -> Tensor:
-    """Return x (1 + erf(x / sqrt 2)) / 2 of every element.
-
-    Examples
-    --------
-    >>> import dnncore as dnn
-    >>> import dnncore.nn.functional as F
-    >>> F.gelu(dnn.zeros(1)).tolist()
-    [0.0]
-    """
-    return _core.gelu(input)
 
 
 def cross_entropy(
