@@ -184,7 +184,7 @@ DNN_INLINE Vec<float> sin_float(Vec<float> x, int64_t quarter, F&& precise) {
 
 // e^x for -104 <= x <= 89 or NaN.
 #if defined(__AVX512F__)
-// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below, and 0.6 instead of 0.9 ULP.
+// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below. Worst error 0.82 ULP, below 0.87.
 DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
   using V = Vec<float>;
   // clang-format off
