@@ -195,7 +195,7 @@ inline constexpr float kExpRest[16] = {  // what rounding took from the powers, 
     -3.09907193e-08f, -7.47521334e-09f, 1.71142709e-08f, -3.04768335e-08f, 5.23333421e-09f, 6.10759177e-09f,
     -1.47196051e-08f, -5.25879518e-09f, -6.12825968e-09f, 5.14060927e-09f};
 // clang-format on
-// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below, and 0.6 instead of 0.9 ULP.
+// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below. Worst error 0.82 ULP, below 0.87.
 DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
   using V = Vec<float>;
   constexpr float kSixteenths = kRounder<float> / 16;

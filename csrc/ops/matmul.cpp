@@ -45,10 +45,11 @@ GemmArgs gemm_args(const Tensor& a, const Tensor& b, const Tensor& c) {
           .out_dtype = c.dtype()};
 }
 
-// One row times a matrix that lies along k is that matrix times one column: dot products, and nothing to pack.
+// One row times a matrix that lies along k is that matrix times one column: dot products, and nothing to pack. Small matrices are packed
+// sooner than the bias is copied.
 bool is_transposed_column(const Tensor& x, const Tensor& z) {
   const bool narrow = x.dtype() != DType::Float32 && x.dtype() != DType::Float64;
-  return x.size(0) == 1 && z.size(1) > 1 && z.stride(0) == 1 && x.stride(1) == 1 && !narrow;
+  return x.size(0) == 1 && z.stride(0) == 1 && x.stride(1) == 1 && z.numel() >= 8192 && !narrow;
 }
 
 // y already holds the bias.
