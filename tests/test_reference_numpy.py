@@ -68,3 +68,20 @@ def test_sgd():
 
 def test_linear():
     np.testing.assert_allclose(reference_numpy.linear(X, Z[:5], Z[0, :5]), X @ Z[:5].T + Z[0, :5], rtol=1e-6)
+
+
+def test_activations_and_dropout():
+    forms = {
+        "leaky_relu": np.where(X > 0, X, 0.01 * X),
+        "elu": np.where(X > 0, X, np.expm1(X)),
+        "silu": X / (1 + np.exp(-X)),
+        "gelu_tanh": 0.5 * X * (1 + np.tanh(np.sqrt(2 / np.pi) * (X + 0.044715 * X**3))),
+    }
+    for name, expected in forms.items():
+        out = np.empty_like(X)
+        assert getattr(reference_numpy, name)(X, out=out) is out
+        np.testing.assert_allclose(out, expected, rtol=1e-5, atol=1e-6)
+    y = reference_numpy.dropout(np.ones((300, 300), np.float32), 0.25, np.random.default_rng(0))
+    assert set(np.unique(y)) == {np.float32(0), np.float32(4 / 3)}
+    assert abs(y.mean() - 1) < 5 * np.sqrt(1 / 3 / y.size)
+    np.testing.assert_array_equal(reference_numpy.masked(X, Z > 0, 2.0), np.where(Z > 0, 2 * X, 0))
