@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dnncore import _core
+from dnncore.nn._backward_hooks import BackwardHook, watched
 
 if TYPE_CHECKING:
     from dnncore.nn.module import Module
@@ -93,6 +94,7 @@ class HookedCalls:
 
     _forward_hooks: Hooks
     _forward_pre_hooks: Hooks
+    _backward_hooks: Hooks
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """Compute the output; every subclass defines it."""
@@ -100,7 +102,7 @@ class HookedCalls:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run `forward` and the hooks around it."""
-        if _reports or self._forward_pre_hooks or self._forward_hooks:
+        if _reports or self._forward_pre_hooks or self._forward_hooks or self._backward_hooks:
             return self._call_observed(args, kwargs)
         return self.forward(*args, **kwargs)
 
@@ -122,7 +124,7 @@ class HookedCalls:
         output = None
         try:
             args, kwargs = self._run_pre_hooks(args, kwargs)
-            output = self.forward(*args, **kwargs)
+            output = watched(self, args, kwargs) if self._backward_hooks else self.forward(*args, **kwargs)
             for number, hook in list(self._forward_hooks.items()):
                 called.add(number)
                 output = self._run_hook(hook, args, kwargs, output)
@@ -163,7 +165,8 @@ class HookedCalls:
     @property
     def _is_plain(self) -> bool:
         """Whether nobody listens to or replaces this module's own call, so that a container may fuse it with a neighbour."""
-        return not (self._forward_pre_hooks or self._forward_hooks or "forward" in self.__dict__)
+        hooks = self._forward_pre_hooks or self._forward_hooks or self._backward_hooks
+        return not (hooks or "forward" in self.__dict__)
 
     def register_forward_hook(
         self, hook: Callable[..., Any], *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
@@ -221,3 +224,51 @@ class HookedCalls:
         """
         function = checked("register_forward_pre_hook", hook)
         return register(self._forward_pre_hooks, Hook(function, with_kwargs), prepend)
+
+    def register_full_backward_pre_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_output)`` in the backward pass, before that of the module.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(module, grad_output)``, where `grad_output` is a tuple of the gradients of the outputs; what it returns, unless
+            None, takes their place.
+        prepend : bool, default False
+            Call it before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove` takes the hook away.
+
+        Raises
+        ------
+        TypeError
+            If the hook cannot be called.
+        """
+        function = checked("register_full_backward_pre_hook", hook)
+        return register(self._backward_hooks, BackwardHook(function, before=True), prepend)
+
+    def register_full_backward_hook(self, hook: Callable[..., Any], prepend: bool = False) -> RemovableHandle:
+        """Call ``hook(module, grad_input, grad_output)`` when the gradients of the inputs are known.
+
+        Parameters
+        ----------
+        hook : callable
+            ``hook(module, grad_input, grad_output)``, where both are tuples of gradients: of the positional arguments, with None
+            for those without one, and of the outputs. What it returns, unless None, takes the place of `grad_input`.
+        prepend : bool, default False
+            Call it before the hooks that are there already.
+
+        Returns
+        -------
+        RemovableHandle
+            Its `remove` takes the hook away.
+
+        Raises
+        ------
+        TypeError
+            If the hook cannot be called.
+        """
+        function = checked("register_full_backward_hook", hook)
+        return register(self._backward_hooks, BackwardHook(function, before=False), prepend)

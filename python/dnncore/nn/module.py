@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -11,7 +12,7 @@ from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.nn._hooks import HookedCalls, RemovableHandle, module_paths
 from dnncore.nn._state import IncompatibleKeys, Stateful
-from dnncore.nn.parameter import Buffer, Parameter, UninitializedParameter, is_lazy, replace
+from dnncore.nn.parameter import Buffer, Parameter, UninitializedParameter, is_lazy, is_replaced, replace, replacements
 
 __all__ = ["IncompatibleKeys", "Module", "RemovableHandle", "clear_gradients", "module_paths"]
 
@@ -21,6 +22,7 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 _HOOKS = (
     "_forward_pre_hooks",
     "_forward_hooks",
+    "_backward_hooks",
     "_state_dict_pre_hooks",
     "_state_dict_hooks",
     "_load_state_dict_pre_hooks",
@@ -164,7 +166,7 @@ class Module(HookedCalls, Stateful):
         self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: expected nn.Parameter or None for {name!r}, got {type(param).__name__}")
-        if param is not None and not param.is_leaf:
+        if param is not None and not is_lazy(param) and not param.is_leaf:
             raise ValueError(f"register_parameter: expected a leaf for {name!r}, got a parameter that was computed")
         self._parameters[name] = param
 
@@ -349,8 +351,8 @@ class Module(HookedCalls, Stateful):
 
         Notes
         -----
-        Parameters of another dtype are new objects, tied ones stay tied; so an optimizer is made after the cast. One that was
-        made before refuses its next step.
+        Parameters of another dtype are new objects, tied ones stay tied; so an optimizer is made after the cast. ``zero_grad`` of
+        one that was made before warns.
 
         Examples
         --------
@@ -424,6 +426,12 @@ def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None:
+            if replacements() and is_replaced(parameter):
+                warnings.warn(
+                    f"zero_grad: the module of a parameter of shape {tuple(parameter.shape)} uses another one, since a "
+                    "cast, load_state_dict(assign=True) or a reparametrization; make the optimizer after it",
+                    stacklevel=3,
+                )
             continue
         if set_to_none:
             parameter.grad = None

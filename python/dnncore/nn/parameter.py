@@ -71,7 +71,7 @@ class Buffer(Tensor):
 
 
 # What an uninitialised parameter answers; everything else of a tensor would speak of memory it does not have.
-_KNOWN = {"dtype", "device", "grad", "requires_grad", "requires_grad_", "is_leaf", "grad_fn", "is_floating_point"}
+_KNOWN = {"dtype", "device", "grad", "requires_grad", "requires_grad_", "is_floating_point"}
 _UNKNOWN = frozenset(name for name in dir(Tensor) if not name.startswith("__")) - _KNOWN
 
 
@@ -107,9 +107,7 @@ class UninitializedParameter(Parameter):
 
     def __getattribute__(self, name: str) -> Any:
         if name in _UNKNOWN and type(self) is UninitializedParameter:
-            raise RuntimeError(
-                f"{name}: this parameter has no shape yet; run its module once on an input (or call materialize) before"
-            )
+            raise RuntimeError(f"{name}: this parameter has no shape yet; run its module once on an input, or call materialize")
         return super().__getattribute__(name)
 
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: _core.dtype | None = None) -> None:
