@@ -1,4 +1,4 @@
-"""Module's own rules: names and attributes, hooks, state, casts, copies; the behaviour is PyTorch's unless a test says otherwise."""
+"""Module's own rules: names and attributes, hooks, state, casts, copies; PyTorch's behaviour unless a test says otherwise."""
 
 from __future__ import annotations
 
@@ -457,7 +457,7 @@ def test_every_mismatch_is_in_one_report_and_nothing_is_written():
         "  1._extra_state: missing, expected the extra state",
         "  2.bias: unexpected",
     ]
-    with pytest.raises(ValueError, match="0.weight: expected") as caught:
+    with pytest.raises(ValueError, match=r"0\.weight: expected") as caught:
         model.load_state_dict(state, strict=False)
     assert "missing" not in str(caught.value)
     for key, value in model.state_dict().items():

@@ -249,7 +249,11 @@ class Unflatten(Module):
         dim = self.dim % rank
         known = math.prod(size for size in self.unflattened_size if size != -1)
         free = self.unflattened_size.count(-1)
-        if free > 1 or (known != shape[dim] if not free else known <= 0 or shape[dim] % known):
+        if (
+            min(self.unflattened_size, default=0) < -1
+            or free > 1
+            or (known != shape[dim] if not free else known <= 0 or shape[dim] % known)
+        ):
             raise ValueError(f"Unflatten: sizes {self.unflattened_size} do not multiply to size {shape[dim]} of dimension {dim}")
         sizes = tuple(shape[dim] // known if size == -1 else size for size in self.unflattened_size)
         return input.reshape(shape[:dim] + sizes + shape[dim + 1 :])

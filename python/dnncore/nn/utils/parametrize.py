@@ -89,23 +89,22 @@ class ParametrizationList(ModuleList):
             raise ValueError("ParametrizationList: expected at least one module")
         super().__init__(modules)
         self.unsafe = unsafe
-        shape_and_dtype = original.detach().clone()
         with no_grad():
             new: Any = original
             for module in reversed(list(self)):
                 new = _inverted(module, new)
-        self.is_tensor = isinstance(new, Tensor)
+            self.is_tensor = isinstance(new, Tensor)
+            if not self.is_tensor and not (isinstance(new, (tuple, list)) and all(isinstance(part, Tensor) for part in new)):
+                raise ValueError(f"parametrize: expected right_inverse to return a tensor or several, got {type(new).__name__}")
+            if not unsafe:  # before the original is written
+                _check_same("the parametrized tensor", self._compute([new] if self.is_tensor else new), original)
         self.ntensors = 1
         if self.is_tensor:
             _hold(self, "original", _updated(original, new))
         else:
             self._hold_several(new, original)
-        if not unsafe:
-            _check_same("the parametrized tensor", self(), shape_and_dtype)
 
-    def _hold_several(self, new: Any, original: Tensor) -> None:
-        if not isinstance(new, (tuple, list)) or not all(isinstance(tensor, Tensor) for tensor in new):
-            raise ValueError(f"parametrize: expected right_inverse to return a tensor or several, got {type(new).__name__}")
+    def _hold_several(self, new: Sequence[Tensor], original: Tensor) -> None:
         self.ntensors = len(new)
         for i, tensor in enumerate(new):
             own = tensor.detach().clone()
@@ -140,8 +139,11 @@ class ParametrizationList(ModuleList):
 
     def forward(self) -> Tensor:
         """Compute the tensor."""
+        return self._compute(self.originals())
+
+    def _compute(self, originals: Sequence[Tensor]) -> Tensor:
         first, *others = list(self)
-        x: Tensor = first(*self.originals())
+        x: Tensor = first(*originals)
         for module in others:
             x = module(x)
         return x
