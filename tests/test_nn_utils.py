@@ -279,7 +279,7 @@ class Wrong(nn.Module):
         (Wrong(lambda x: x.double()), "dtype"),
         (Wrong(lambda x: 3), "to be a tensor, got int"),
         (Wrong(lambda x: x, lambda x: 3), "tensor"),
-        (Wrong(lambda x: x, lambda x: x.double()), "right_inverse"),
+        (Wrong(lambda x: x, lambda x: x.double()), "float64"),
     ],
 )
 @pytest.mark.parametrize("first", [True, False])

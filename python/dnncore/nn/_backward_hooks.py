@@ -95,11 +95,11 @@ class _BackwardCall:
     def _changed(self, gradients: Gradients, answer: Any, kind: str) -> Gradients:
         if answer is None:
             return gradients
-        answer = answer if isinstance(answer, tuple) else (answer,)
-        if len(answer) != len(gradients):
+        changed: Gradients = answer if isinstance(answer, tuple) else (answer,)
+        if len(changed) != len(gradients):
             name = type(self.module).__name__
-            raise ValueError(f"{name}: expected {len(gradients)} gradients from a hook on {kind}, got {len(answer)}")
-        return answer
+            raise ValueError(f"{name}: expected {len(gradients)} gradients from a hook on {kind}, got {len(changed)}")
+        return changed
 
 
 def watched(module: HookedCalls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -9,6 +9,8 @@ from dnncore._grad_mode import no_grad
 from dnncore.nn.module import Module
 from dnncore.nn.utils.parametrize import register_parametrization
 
+__all__ = ["spectral_norm", "weight_norm"]
+
 
 def norm_except(v: Tensor, dim: int) -> Tensor:
     """Return the 2-norm of every slice along `dim`, the other dimensions kept as 1; of the whole, 0-d, when `dim` is -1."""

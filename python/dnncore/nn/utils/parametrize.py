@@ -13,6 +13,8 @@ from dnncore.nn.container import ModuleDict, ModuleList
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter, replace
 
+__all__ = ["ParametrizationList", "cached", "is_parametrized", "register_parametrization", "remove_parametrizations"]
+
 _cache_depth = 0
 _cache: dict[tuple[int, str], Tensor] = {}
 
