@@ -10,6 +10,7 @@ import dnncore as dnn
 import numpy as np
 import pytest
 from dnncore import nn
+from dnncore.nn._hooks import Hook
 from dnncore.nn.module import Module
 
 
@@ -255,6 +256,16 @@ def test_an_always_called_hook_is_called_once():
     with pytest.raises(ValueError, match="later hook"):
         layer(1)
     assert calls == [1]
+
+
+def test_hooks_of_another_process_are_not_overwritten():
+    layer, calls = nn.Identity(), []
+    coming = layer.register_forward_hook(lambda *_: None)._number + 1
+    layer._forward_hooks.clear()
+    layer._forward_hooks[coming] = Hook(lambda *_: calls.append("old"))
+    layer.register_forward_hook(lambda *_: calls.append("new"))
+    layer(1)
+    assert calls == ["old", "new"]
 
 
 @pytest.mark.parametrize(

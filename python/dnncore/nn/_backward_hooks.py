@@ -102,7 +102,7 @@ class _BackwardCall:
         return changed
 
 
-def watched(module: HookedCalls, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+def watched(module: HookedCalls, hooks: list[BackwardHook], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Run `forward` between the two gates."""
-    call = _BackwardCall(module, list(module._backward_hooks.values()))
+    call = _BackwardCall(module, hooks)
     return call.leave(module.forward(*call.enter(args), **kwargs))

@@ -22,7 +22,6 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 _HOOKS = (
     "_forward_pre_hooks",
     "_forward_hooks",
-    "_backward_hooks",
     "_state_dict_pre_hooks",
     "_state_dict_hooks",
     "_load_state_dict_pre_hooks",
