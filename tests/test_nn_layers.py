@@ -175,7 +175,7 @@ def test_lazy_state(tmp_path):
     assert list(tmp_path.iterdir()) == []
     assert list(lazy.state_dict()) == ["weight", "bias"]
     nn.LazyLinear(3).load_state_dict(lazy.state_dict())
-    with pytest.raises(ValueError, match=r"weight: expected shape \(3, 4\), got a parameter that has no shape yet"):
+    with pytest.raises(ValueError, match=r"weight: expected shape \(3, 4\), got a tensor that has no shape yet"):
         full.load_state_dict(lazy.state_dict())
     with pytest.raises(ValueError, match="weight: missing, expected any shape"):
         lazy.load_state_dict({})
@@ -197,6 +197,37 @@ def test_lazy_copies_before_and_after():
         assert type(twin) is nn.Linear
     assert type(lazy) is nn.LazyLinear
     assert type(copy.deepcopy(nn.Sequential(lazy))[0]) is nn.LazyLinear
+
+
+class LazyScale(nn.Module):
+    """Keeps the mean of its first batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.mean = nn.UninitializedBuffer(dtype=dnn.float64)
+
+    def forward(self, x):
+        if isinstance(self.mean, nn.UninitializedBuffer):
+            self.mean.materialize((x.shape[1],))
+            self.mean.copy_(x.mean(0))
+        return x - self.mean
+
+
+def test_buffers_without_a_shape():
+    module = LazyScale()
+    with pytest.raises(RuntimeError, match="shape: this tensor has no shape yet"):
+        module.mean.shape  # noqa: B018
+    assert repr(module.mean) == "<UninitializedBuffer>"
+    assert module.double().mean.dtype == dnn.float64
+    assert module.float().mean.dtype == dnn.float32
+    twin = copy.deepcopy(module)
+    module(dnn.tensor([[1.0, 2.0], [3.0, 4.0]]))
+    assert type(module.mean) is nn.Buffer
+    assert module.state_dict()["mean"].tolist() == [2.0, 3.0]
+    twin.load_state_dict(module.state_dict())
+    assert twin.mean.tolist() == [2.0, 3.0]
+    with pytest.raises(ValueError, match="not trained"):
+        nn.UninitializedBuffer(requires_grad=True)
 
 
 def test_lazy_layers_refuse():

@@ -93,8 +93,9 @@ def save(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file.
 
-    Everything is checked before a tensor is made: the kind of file, the header's size, names, dtypes, shapes and offsets, and,
-    where the file has them, the hashes. A pickle (what ``torch.save`` writes) is recognised by its content and never opened.
+    Everything is checked before a tensor is made: the kind of file, the header's size, names, dtypes, shapes and offsets. Where
+    the file has hashes, they are compared as the tensors are read; none is returned unless all match. A pickle (what
+    ``torch.save`` writes) is recognised by its content and never opened.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from dnncore.nn.lazy import LazyLinear
 from dnncore.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from dnncore.nn.loss import CrossEntropyLoss
 from dnncore.nn.module import Module
-from dnncore.nn.parameter import Buffer, Parameter, UninitializedParameter
+from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from dnncore.nn.parameter_container import ParameterDict, ParameterList
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "Sigmoid",
     "Tanh",
     "Unflatten",
+    "UninitializedBuffer",
     "UninitializedParameter",
     "functional",
     "init",

@@ -10,7 +10,7 @@ from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.nn._hooks import Hooks, RemovableHandle, checked, register
-from dnncore.nn.parameter import Parameter, UninitializedParameter, is_lazy, replace
+from dnncore.nn.parameter import Parameter, Uninitialized, is_lazy, replace
 
 if TYPE_CHECKING:
     from dnncore.nn.module import Module
@@ -200,7 +200,7 @@ class _Loading:
         report = []
         for key in self.owners:
             if is_lazy(self.given.get(key)) and not is_lazy(self._present(key)):
-                report.append(f"  {key}: expected {self.expected[key]}, got a parameter that has no shape yet")
+                report.append(f"  {key}: expected {self.expected[key]}, got a tensor that has no shape yet")
         for key, value in self.values.items():
             present = self._present(key)
             if not is_lazy(present) and tuple(present.shape) != tuple(value.shape):
@@ -235,7 +235,7 @@ class _Loading:
                 if replaced[place][1] is not present:
                     replace(present)
             else:
-                if isinstance(present, UninitializedParameter):
+                if isinstance(present, Uninitialized):
                     present.materialize(tuple(value.shape))
                 present.copy_(value)
         for key, (module, name) in self.owners.items():

@@ -12,7 +12,16 @@ from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.nn._hooks import HookedCalls, RemovableHandle, module_paths
 from dnncore.nn._state import IncompatibleKeys, Stateful
-from dnncore.nn.parameter import Buffer, Parameter, UninitializedParameter, is_lazy, is_replaced, replace, replacements
+from dnncore.nn.parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+    is_lazy,
+    is_replaced,
+    replace,
+    replacements,
+)
 
 __all__ = ["IncompatibleKeys", "Module", "RemovableHandle", "clear_gradients", "module_paths"]
 
@@ -441,6 +450,8 @@ def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
 
 def _cast(value: Tensor, dtype: _core.dtype) -> Tensor:
     """Return a parameter or buffer with its gradient in another dtype."""
+    if isinstance(value, UninitializedBuffer):
+        return UninitializedBuffer(dtype=dtype, persistent=value.persistent)
     if not isinstance(value, Parameter):
         return value.detach().to(dtype)
     if is_lazy(value):
