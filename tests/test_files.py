@@ -7,8 +7,13 @@ import io
 import json
 import os
 import pickle
+import random
 import socket
 import struct
+import subprocess
+import sys
+import threading
+import time
 import zipfile
 
 import dnncore as dnn
@@ -172,6 +177,7 @@ HOSTILE = {
     "hole": content({"a": entry(), "b": entry(offsets=(8, 12))}, b"123412341234"),
     "trailing bytes": content({"a": entry()}, b"12345"),
     "shape and offsets differ": content({"a": entry(shape=(2,))}, b"1234"),
+    "three offsets": content({"a": entry(offsets=(0, 4, 4))}, b"1234"),
     "one offset": content({"a": entry(offsets=(0,))}, b"1234"),
     "unknown scheme": sealed({"sha256": {"a": "0" * 64}, "version": 2}),
     "hash missing": sealed({"sha256": {}, "version": 1}),
@@ -237,6 +243,24 @@ def test_only_regular_files(tmp_path):
                 dnn.load(tmp_path / name)
     with pytest.raises(OSError, match="regular file"):
         dnn.load("/dev/zero")
+
+
+def test_sizes_are_judged_before_anything_is_read(path):
+    """A sparse file of 8 TiB, whose header does not fit it, costs neither time nor memory."""
+    before = dnn.memory_stats()["allocations"]
+    for header in ({"a": entry(shape=(1 << 41,), offsets=(0, 1 << 43))}, {"a": entry()}, {}):
+        with open(path, "wb") as file:
+            file.write(content(header))
+            file.truncate((1 << 43) - 1)
+        with pytest.raises(ValueError, match="is damaged"):
+            dnn.load(path)
+    assert dnn.memory_stats()["allocations"] == before
+
+
+def test_names_beyond_ascii_come_back(path):
+    names = ["größe", "重み", "a b", "x\n", "\u2028", "e" * 4096]
+    dnn.save({name: dnn.ones(1) for name in names}, path)
+    assert set(dnn.load(path)) == set(names)
 
 
 # --- Failing saves
@@ -305,3 +329,105 @@ def test_save_follows_a_link_and_needs_a_folder(tmp_path):
     dnn.save({"w": dnn.ones(1)}, link)
     assert link.is_symlink()
     assert dnn.load(target)["w"].item() == 1.0
+
+
+def run(code: str, *arguments: str, **options) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, **options)
+
+
+def test_a_disk_quota_leaves_the_old_file(path):
+    code = """
+import resource, signal, sys
+import dnncore as dnn
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+dnn.save({"w": dnn.zeros(10)}, sys.argv[1])
+resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+try:
+    dnn.save({"w": dnn.ones(100_000)}, sys.argv[1])
+except OSError as error:
+    print(error.errno)
+"""
+    done = run(code, str(path), check=True)
+    assert done.stdout.split() == [str(errno.EFBIG)], done.stderr
+    assert dnn.load(path)["w"].tolist() == [0.0] * 10
+    assert os.listdir(path.parent) == [path.name]
+
+
+def test_savers_and_loaders_at_once(path):
+    dnn.save({"w": dnn.zeros(5000)}, path)
+    stop, seen, errors = threading.Event(), set(), []
+
+    def save(value):
+        try:
+            while not stop.is_set():
+                dnn.save({"w": dnn.full((5000,), float(value))}, path)
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=save, args=(value,)) for value in (1, 2, 3)]
+    for thread in threads:
+        thread.start()
+    try:
+        loads, deadline = 0, time.monotonic() + 30
+        while (loads < 60 or len(seen) < 2) and time.monotonic() < deadline:
+            loads += 1
+            values = dnn.load(path)["w"]
+            assert values.min().item() == values.max().item()
+            seen.add(values[0].item())
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not errors
+    assert len(seen) > 1
+    assert os.listdir(path.parent) == [path.name]
+
+
+TRAINING = """
+import os, sys
+import dnncore as dnn
+from dnncore import nn
+path, steps = sys.argv[1], int(sys.argv[2])
+dnn.manual_seed(1)
+model = nn.Sequential(nn.Linear(20, 50), nn.Tanh(), nn.Linear(50, 3))
+optimizer = dnn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+start = 0
+if os.path.exists(path):
+    saved = dnn.load(path)
+    start = int(saved.pop("step").item())
+    dnn.default_generator.set_state(saved.pop("generator"))
+    momentum = {int(name[9:]): {"momentum_buffer": saved.pop(name)} for name in list(saved) if name.startswith("momentum.")}
+    model.load_state_dict(saved)
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": momentum})
+print("started", start, flush=True)
+for step in range(start, steps):
+    x = dnn.randn(16, 20)
+    loss = nn.functional.cross_entropy(model(x), dnn.randint(3, (16,)))
+    optimizer.zero_grad()
+    loss.backward()
+    optimizer.step()
+    momentum = {f"momentum.{i}": entry["momentum_buffer"] for i, entry in optimizer.state_dict()["state"].items()}
+    generator = dnn.default_generator.get_state()
+    dnn.save({**model.state_dict(), **momentum, "generator": generator, "step": dnn.tensor(step + 1)}, path)
+"""
+
+
+def test_killed_training_resumes_with_the_same_bits(tmp_path):
+    whole, killed = tmp_path / "whole" / "model", tmp_path / "killed" / "model"
+    steps = "150"
+    for path in (whole, killed):
+        path.parent.mkdir()
+    run(TRAINING, str(whole), steps, check=True)
+    delays = random.Random(0)
+    interrupted = 0
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", TRAINING, str(killed), steps], stdout=subprocess.PIPE, text=True) as process:
+            process.stdout.readline()
+            time.sleep(delays.uniform(0.0, 0.06))
+            process.kill()
+        interrupted += process.returncode != 0
+        if killed.exists():
+            dnn.load(killed)
+    assert interrupted > 0
+    run(TRAINING, str(killed), steps, check=True)
+    assert killed.read_bytes() == whole.read_bytes()

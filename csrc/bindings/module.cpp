@@ -181,5 +181,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_random(m);
   b::bind_repr(m);
   b::bind_train(m);
+  b::bind_materialize(m);
   b::bind_system(m);
 }

@@ -8,6 +8,8 @@ import secrets
 from collections.abc import Iterable
 from pathlib import Path
 
+_CHUNK = 1 << 26  # bytes written between two chances for Ctrl-C
+
 
 def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:
     """Write `chunks` to `path` so that at any moment the old file or the complete new one is there.
@@ -35,7 +37,7 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memo
 
 def _write_all(descriptor: int, data: memoryview) -> None:
     while len(data):
-        written = os.write(descriptor, data)
+        written = os.write(descriptor, data[:_CHUNK])
         if written <= 0:
             raise OSError(f"write: {len(data)} bytes left and the system accepts no more")
         data = data[written:]

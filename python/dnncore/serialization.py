@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Iterable, Mapping
@@ -26,6 +27,7 @@ _SEAL = '{"sha256": {'  # how our metadata begins
 _HEADER_CAP = 1 << 24  # bytes; the largest published models stay below 1 MiB
 _RANK_CAP = 64
 _NAME_CAP = 4096
+_CHUNK = 1 << 24  # bytes hashed or read between two chances for Ctrl-C
 
 _DTYPES: dict[str, _core.dtype] = {
     "F32": _core.float32,
@@ -91,8 +93,9 @@ def save(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     """Read the tensors of a safetensors file.
 
-    Everything is checked before a tensor is made: the kind of file, the header's size, names, dtypes, shapes and offsets, and,
-    where the file has them, the hashes. A pickle (what ``torch.save`` writes) is recognised by its content and never opened.
+    Everything is checked before a tensor is made: the kind of file, the header's size, names, dtypes, shapes and offsets. Where
+    the file has hashes, they are compared as the tensors are read; none is returned unless all match. A pickle (what
+    ``torch.save`` writes) is recognised by its content and never opened.
 
     Parameters
     ----------
@@ -127,19 +130,16 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
         if not stat.S_ISREG(info.st_mode):
             raise OSError(f"load: expected a regular file, got {where}")
         header, hashes = _read_header(file, info.st_size, where)
-        file.seek(0)
-        content = _read_exactly(file, info.st_size, where)
-    try:
-        entries = safetensors.deserialize(content)
-    except safetensors.SafetensorError as error:
-        raise ValueError(f"load: {where} is damaged: {error}") from None
-    del content
-    entries.sort(key=lambda entry: header[entry[0]]["data_offsets"])
-    if hashes is not None:
-        for name, entry in entries:
-            if _digest(entry["dtype"], tuple(entry["shape"]), entry["data"]) != hashes.get(name):
+        tensors = {}
+        for name, entry in header.items():  # in the order of their bytes, as _check_cover has it
+            tensor = _core.empty(tuple(entry["shape"]), dtype=_DTYPES[entry["dtype"]])
+            _read_into(file, _bytes_of(tensor), where)
+            if hashes is not None and _digest(entry["dtype"], tuple(entry["shape"]), _bytes_of(tensor)) != hashes[name]:
                 raise ValueError(f"load: {where} is damaged: the bytes of {name!r} do not match their hash")
-    return {name: _tensor_of(name, entry, where) for name, entry in entries}
+            if entry["dtype"] == "BOOL" and bytes(_bytes_of(tensor)).translate(None, b"\0\1"):
+                raise ValueError(f"load: {where} is damaged: {name[:40]!r} holds bytes that are neither true nor false")
+            tensors[name] = tensor
+    return tensors
 
 
 def _check_entry(name: object, value: object) -> None:
@@ -151,9 +151,10 @@ def _check_entry(name: object, value: object) -> None:
         raise TypeError(f"save: expected a tensor for {name!r}, got {type(value).__name__}")
 
 
-def _digest(dtype: str, shape: tuple[int, ...], data: bytes | bytearray | memoryview) -> str:
+def _digest(dtype: str, shape: tuple[int, ...], data: memoryview) -> str:
     digest = hashlib.sha256(f"{dtype} {list(shape)} ".encode())
-    digest.update(data)
+    for start in range(0, len(data), _CHUNK):
+        digest.update(data[start : start + _CHUNK])
     return digest.hexdigest()
 
 
@@ -177,6 +178,8 @@ def _read_header(file: BinaryIO | Any, size: int, where: str) -> tuple[dict[str,
         raise ValueError(f"load: {where} has a damaged header: __metadata__ must map names to text")
     for name, entry in header.items():
         _check_header_entry(name, entry, where)
+    header = dict(sorted(header.items(), key=lambda item: (item[1]["data_offsets"], item[0])))
+    _check_cover(header, size - 8 - length, where)
     return header, _hashes_of(metadata, header, where)
 
 
@@ -198,6 +201,24 @@ def _check_header_entry(name: str, entry: Any, where: str) -> None:
         sizes = entry[field]
         if not isinstance(sizes, list) or len(sizes) > cap or not all(type(n) is int and 0 <= n < 1 << 63 for n in sizes):
             raise ValueError(f"load: {where} has a damaged header at {name[:40]!r}: {field}")
+    if len(entry["data_offsets"]) != 2:
+        raise ValueError(f"load: {where} has a damaged header at {name[:40]!r}: data_offsets")
+
+
+def _check_cover(header: dict[str, Any], size: int, where: str) -> None:
+    """Refuse tensors that do not fill the bytes after the header one after the other: no overlap, no hole, nothing left."""
+    place = 0
+    for name, entry in header.items():
+        begin, end = entry["data_offsets"]
+        expected = math.prod(entry["shape"]) * _DTYPES[entry["dtype"]].itemsize
+        if begin != place or end - begin != expected or end > size:
+            raise ValueError(
+                f"load: {where} is damaged at {name[:40]!r}: expected {expected} bytes from {place} on, got {begin} to {end} "
+                f"of {size}"[:400]
+            )
+        place = end
+    if place != size:
+        raise ValueError(f"load: {where} is damaged: expected {place} bytes after the header, got {size}")
 
 
 def _hashes_of(metadata: dict[str, str], header: dict[str, Any], where: str) -> dict[str, str] | None:
@@ -229,13 +250,14 @@ def _read_exactly(file: BinaryIO | Any, size: int, where: str) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def _read_into(file: Any, data: memoryview, where: str) -> None:
+    while len(data):
+        count = file.readinto(data[:_CHUNK])
+        if not count:
+            raise ValueError(f"load: {where} ends early")
+        data = data[count:]
+
+
 def _bytes_of(tensor: Tensor) -> memoryview:
     """Return the memory of a contiguous tensor."""
-    return memoryview((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr()))
-
-
-def _tensor_of(name: str, entry: dict[str, Any], where: str) -> Tensor:
-    data: bytearray = entry["data"]
-    if entry["dtype"] == "BOOL" and data.translate(None, b"\0\1"):
-        raise ValueError(f"load: {where} is damaged: {name[:40]!r} holds bytes that are neither true nor false")
-    return _core._rebuild_tensor(Tensor, bytes(data), tuple(entry["shape"]), _DTYPES[entry["dtype"]], False)
+    return memoryview((ctypes.c_ubyte * tensor.nbytes).from_address(tensor.data_ptr())).cast("B")

@@ -23,9 +23,15 @@ from dnncore.nn.activation_learned import GLU, Maxout, PReLU, RReLU
 from dnncore.nn.container import ModuleList, Sequential
 from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from dnncore.nn.linear import Flatten, Identity, Linear
+from dnncore.nn import functional, init, utils
+from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
+from dnncore.nn.container import ModuleDict, ModuleList, Sequential
+from dnncore.nn.lazy import LazyLinear
+from dnncore.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from dnncore.nn.loss import CrossEntropyLoss
 from dnncore.nn.module import Module
-from dnncore.nn.parameter import Parameter
+from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from dnncore.nn.parameter_container import ParameterDict, ParameterList
 
 __all__ = [
     "CELU",
@@ -34,6 +40,8 @@ __all__ = [
     "GLU",
     "SELU",
     "AlphaDropout",
+    "Bilinear",
+    "Buffer",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -47,15 +55,19 @@ __all__ = [
     "Hardtanh",
     "Identity",
     "LeakyReLU",
+    "LazyLinear",
     "Linear",
     "LogSigmoid",
     "Maxout",
     "Mish",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "PReLU",
     "Parameter",
     "RReLU",
+    "ParameterDict",
+    "ParameterList",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -67,6 +79,10 @@ __all__ = [
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "Unflatten",
+    "UninitializedBuffer",
+    "UninitializedParameter",
     "functional",
     "init",
+    "utils",
 ]

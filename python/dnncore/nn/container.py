@@ -1,13 +1,19 @@
-"""Containers: Sequential and ModuleList."""
+"""Containers of modules: Sequential, ModuleList and ModuleDict."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any, overload
+import operator
+from collections import OrderedDict
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
+from typing import Any, TypeVar, cast, overload
 
 from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
+
+I = TypeVar("I", bound="_Indexed")  # noqa: E741
+S = TypeVar("S", bound="Sequential")
+L = TypeVar("L", bound="ModuleList")
 
 # What the matrix product's epilogue can apply: exact types only, a subclass may compute something else.
 _EPILOGUES: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", GELU: "gelu"}
@@ -19,7 +25,7 @@ def _epilogue(module: Module) -> str | None:
 
 
 class _Indexed(Module):
-    """Sub-modules under the names "0", "1", ..."""
+    """Sub-modules in an order, under the names "0", "1", ... unless they were given other ones."""
 
     def __len__(self) -> int:
         return len(self._modules)
@@ -27,24 +33,25 @@ class _Indexed(Module):
     def __iter__(self) -> Iterator[Module]:
         return iter(self._modules.values())  # type: ignore[arg-type]
 
-    def _key(self, index: int) -> str:
-        count = len(self)
-        if not -count <= index < count:
-            raise IndexError(f"{type(self).__name__}: index {index} is out of range for {count} modules")
-        return list(self._modules)[index]
+    def __contains__(self, module: object) -> bool:
+        return any(own is module for own in self)
+
+    def _key(self, index: Any) -> str:
+        position, count = operator.index(index), len(self)
+        if not -count <= position < count:
+            raise IndexError(f"{type(self).__name__}: index {position} is out of range for {count} modules")
+        return list(self._modules)[position]
 
     @overload
     def __getitem__(self, index: int) -> Module: ...
     @overload
-    def __getitem__(self, index: slice) -> _Indexed: ...
+    def __getitem__(self: I, index: slice) -> I: ...
     def __getitem__(self, index: int | slice) -> Module:
         if isinstance(index, slice):
-            return self._of(list(self)[index])
-        module = self._modules[self._key(index)]
-        assert module is not None
-        return module
+            return self._of(list(self._modules.items())[index])
+        return cast(Module, self._modules[self._key(index)])
 
-    def _of(self, modules: list[Module]) -> _Indexed:
+    def _of(self, named: list[tuple[str, Any]]) -> Module:
         raise NotImplementedError
 
     def __setitem__(self, index: int, module: Module) -> None:
@@ -53,17 +60,42 @@ class _Indexed(Module):
     def __delitem__(self, index: int | slice) -> None:
         names = list(self._modules)
         gone = set(names[index]) if isinstance(index, slice) else {self._key(index)}
-        kept = [module for name, module in self._modules.items() if name not in gone]
+        self._number([module for name, module in self._modules.items() if name not in gone])
+
+    def _number(self, modules: Iterable[Any]) -> None:
+        """Hold exactly these modules, named by their places."""
+        named = {str(place): module for place, module in enumerate(modules)}
+        for module in named.values():
+            if not isinstance(module, Module):
+                raise TypeError(f"{type(self).__name__}: expected modules, got {type(module).__name__}")
         self._modules.clear()
-        for module in kept:
-            self.add_module(str(len(self)), module)
+        self._modules.update(named)
+
+    def _append(self, module: Module) -> None:
+        name = str(len(self))
+        if name in self._modules:  # a slice of a Sequential keeps its names, so that its length may be one of them
+            name = str(1 + max(int(own) for own in self._modules if own.isdecimal()))
+        self.add_module(name, module)
+
+    def _insert(self, index: int, module: Module) -> None:
+        modules, place = list(self), operator.index(index)
+        if not -len(modules) <= place <= len(modules):
+            raise IndexError(f"{type(self).__name__}: index {place} is out of range for {len(modules)} modules")
+        modules.insert(place, module)
+        self._number(modules)
+
+    def pop(self, key: int | slice) -> Module:
+        """Take the module at an index out and return it; those behind it move up."""
+        module = self[key]
+        del self[key]
+        return module
 
 
 class Sequential(_Indexed):
     """Modules run one after the other.
 
     A `Linear` directly before a `ReLU`, `Tanh`, `Sigmoid` or `GELU` runs as one kernel with the same result, unless a hook
-    on either needs the value between them.
+    on either needs the value between them. ``+`` joins two, ``*`` repeats the modules themselves; slices keep their names.
 
     Parameters
     ----------
@@ -82,10 +114,10 @@ class Sequential(_Indexed):
     @overload
     def __init__(self, *args: Module) -> None: ...
     @overload
-    def __init__(self, arg: dict[str, Module], /) -> None: ...
+    def __init__(self, arg: Mapping[str, Module], /) -> None: ...
     def __init__(self, *args: Any) -> None:
         super().__init__()
-        named = args[0].items() if len(args) == 1 and isinstance(args[0], dict) else ((str(i), m) for i, m in enumerate(args))
+        named = args[0].items() if len(args) == 1 and isinstance(args[0], Mapping) else ((str(i), m) for i, m in enumerate(args))
         for name, module in named:
             self.add_module(name, module)
 
@@ -106,19 +138,52 @@ class Sequential(_Indexed):
             input = module(input)
         return input
 
-    def append(self, module: Module) -> Sequential:
+    def append(self: S, module: Module) -> S:
         """Add a module at the end; return the container."""
-        self.add_module(str(len(self)), module)
+        self._append(module)
         return self
 
-    def extend(self, modules: Iterable[Module]) -> Sequential:
+    def insert(self: S, index: int, module: Module) -> S:
+        """Put a module before position `index` and name all by their new places; return the container."""
+        self._insert(index, module)
+        return self
+
+    def extend(self: S, sequential: Iterable[Module]) -> S:
         """Add modules at the end; return the container."""
-        for module in modules:
-            self.append(module)
+        for module in list(sequential):
+            self._append(module)
         return self
 
-    def _of(self, modules: list[Module]) -> Sequential:
-        return type(self)(*modules)
+    def __add__(self, other: object) -> Sequential:
+        return Sequential(*self, *self._checked(other))
+
+    def __iadd__(self: S, other: object) -> S:
+        return self.extend(self._checked(other))
+
+    def __mul__(self, other: int) -> Sequential:
+        return Sequential(*list(self) * self._checked_count(other))
+
+    __rmul__ = __mul__
+
+    def __imul__(self: S, other: int) -> S:
+        return self.extend(list(self) * (self._checked_count(other) - 1))
+
+    def _of(self, named: list[tuple[str, Any]]) -> Sequential:
+        return type(self)(OrderedDict(named))
+
+    @staticmethod
+    def _checked(other: object) -> list[Module]:
+        if not isinstance(other, Sequential):
+            raise TypeError(f"Sequential: expected a Sequential to add, got {type(other).__name__}")
+        return list(other)
+
+    @staticmethod
+    def _checked_count(count: object) -> int:
+        if not isinstance(count, int):
+            raise TypeError(f"Sequential: expected an int to multiply with, got {type(count).__name__}")
+        if count <= 0:
+            raise ValueError(f"Sequential: expected a factor of at least 1, got {count}")
+        return count
 
 
 class ModuleList(_Indexed):
@@ -139,28 +204,33 @@ class ModuleList(_Indexed):
 
     def __init__(self, modules: Iterable[Module] | None = None) -> None:
         super().__init__()
-        self.extend(modules or ())
+        self.extend(modules if modules is not None else ())
 
-    def append(self, module: Module) -> ModuleList:
+    def append(self: L, module: Module) -> L:
         """Add a module at the end; return the list."""
-        self.add_module(str(len(self)), module)
+        self._append(module)
         return self
 
-    def extend(self, modules: Iterable[Module]) -> ModuleList:
+    def extend(self: L, modules: Iterable[Module]) -> L:
         """Add modules at the end; return the list."""
+        if not isinstance(modules, Iterable):
+            raise TypeError(f"ModuleList: expected an iterable of modules, got {type(modules).__name__}")
         for module in list(modules):
-            self.append(module)
+            self._append(module)
         return self
 
     def insert(self, index: int, module: Module) -> None:
         """Put a module before position `index`."""
-        modules = list(self)
-        modules.insert(index, module)
-        self._modules.clear()
-        self.extend(modules)
+        self._insert(index, module)
 
-    def _of(self, modules: list[Module]) -> ModuleList:
-        return type(self)(modules)
+    def __add__(self, other: Iterable[Module]) -> ModuleList:
+        return ModuleList([*self, *other])
+
+    def __iadd__(self: L, other: Iterable[Module]) -> L:
+        return self.extend(other)
+
+    def _of(self, named: list[tuple[str, Any]]) -> ModuleList:
+        return type(self)([module for _, module in named])
 
     def _child_lines(self) -> list[str]:
         """Equal neighbours share a line, as in PyTorch: ``(0-2): 3 x Linear(...)``."""
@@ -172,3 +242,81 @@ class ModuleList(_Indexed):
             else:
                 runs.append((index, index, text))
         return [f"({i}): {text}" if i == j else f"({i}-{j}): {j - i + 1} x {text}" for i, j, text in runs]
+
+
+class ModuleDict(Module):
+    """Modules by name whose parameters belong to the owner; it has no `forward`.
+
+    Parameters
+    ----------
+    modules : mapping or iterable of (str, Module), optional
+        The modules; their order is kept.
+
+    Examples
+    --------
+    >>> from dnncore import nn
+    >>> heads = nn.ModuleDict({"age": nn.Linear(8, 1), "kind": nn.Linear(8, 3)})
+    >>> heads["kind"].out_features
+    3
+    >>> list(heads.state_dict())
+    ['age.weight', 'age.bias', 'kind.weight', 'kind.bias']
+    """
+
+    def __init__(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] | None = None) -> None:
+        super().__init__()
+        if modules is not None:
+            self.update(modules)
+
+    def __getitem__(self, key: str) -> Module:
+        return cast(Module, self._modules[key])
+
+    def __setitem__(self, key: str, module: Module) -> None:
+        self.add_module(key, module)
+
+    def __delitem__(self, key: str) -> None:
+        del self._modules[key]
+
+    def __len__(self) -> int:
+        return len(self._modules)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._modules)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._modules
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        self._modules.clear()
+
+    def pop(self, key: str) -> Module:
+        """Take the module under `key` out and return it."""
+        return cast(Module, self._modules.pop(key))
+
+    def keys(self) -> KeysView[str]:
+        """Return the names."""
+        return self._modules.keys()
+
+    def items(self) -> ItemsView[str, Module]:
+        """Return (name, module) pairs."""
+        return self._modules.items()  # type: ignore[return-value]
+
+    def values(self) -> ValuesView[Module]:
+        """Return the modules."""
+        return self._modules.values()  # type: ignore[return-value]
+
+    def update(self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]]) -> None:
+        """Add modules, or replace those that have the same name.
+
+        Raises
+        ------
+        TypeError
+            If `modules` is neither a mapping nor an iterable of pairs.
+        """
+        if not isinstance(modules, (Iterable, ModuleDict)):
+            raise TypeError(f"ModuleDict: expected a mapping or an iterable of pairs, got {type(modules).__name__}")
+        pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
+        for place, pair in enumerate(pairs):
+            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
+                raise TypeError(f"ModuleDict: expected pairs of a name and a module, got {pair!r} at place {place}")
+            self.add_module(*pair)

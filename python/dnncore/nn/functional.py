@@ -38,6 +38,48 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _core.linear(input, weight, bias)
 
 
+def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return ``input1^T weight[o] input2 + bias[o]`` for every output o.
+
+    Parameters
+    ----------
+    input1 : Tensor of shape (..., I)
+    input2 : Tensor of shape (..., J)
+    weight : Tensor of shape (O, I, J)
+    bias : Tensor of shape (O,), optional
+
+    Returns
+    -------
+    Tensor of shape (..., O)
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.bilinear(dnn.ones(1, 2), dnn.ones(1, 3), dnn.ones(1, 2, 3)).tolist()
+    [[6.0]]
+    """
+    if weight.ndim != 3 or input1.ndim == 0 or input2.ndim == 0:
+        shapes = f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(weight.shape)}"
+        raise ValueError(f"bilinear: expected inputs (..., I) and (..., J) and a weight (O, I, J), got shapes {shapes}")
+    outputs, first, second = weight.shape
+    lead = tuple(input1.shape[:-1])
+    if tuple(input2.shape[:-1]) != lead or (input1.shape[-1], input2.shape[-1]) != (first, second):
+        raise ValueError(
+            f"bilinear: expected shapes {(*lead, first)} and {(*lead, second)} for a weight of shape {tuple(weight.shape)}, "
+            f"got {tuple(input1.shape)} and {tuple(input2.shape)}"
+        )
+    # (N, J) by (O I, J): a row of I per output, which the other input then sums up.
+    rows = _core.linear(input2.reshape(-1, second), weight.reshape(outputs * first, second))
+    output = rows.reshape(-1, outputs, first).matmul(input1.reshape(-1, first, 1)).reshape(*lead, outputs)
+    return output if bias is None else output + bias
+
+
 def tanh(input: Tensor) -> Tensor:
     """Return the hyperbolic tangent of every element.
 

@@ -2,73 +2,43 @@
 
 from __future__ import annotations
 
-import itertools
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeVar
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
 
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
-from dnncore.nn.parameter import Parameter
+from dnncore.nn._hooks import HookedCalls, RemovableHandle, module_paths
+from dnncore.nn._state import IncompatibleKeys, Stateful
+from dnncore.nn.parameter import (
+    Buffer,
+    Parameter,
+    UninitializedBuffer,
+    UninitializedParameter,
+    is_lazy,
+    is_replaced,
+    replace,
+    replacements,
+)
+
+__all__ = ["IncompatibleKeys", "Module", "RemovableHandle", "clear_gradients", "module_paths"]
 
 M = TypeVar("M", bound="Module")
 
-# Threads whose module calls are reported, and how; empty in normal use, so that a call pays one truth test.
-_reports: dict[int, _Report] = {}
+_TABLES = ("_parameters", "_buffers", "_modules")
+_HOOKS = (
+    "_forward_pre_hooks",
+    "_forward_hooks",
+    "_state_dict_pre_hooks",
+    "_state_dict_hooks",
+    "_load_state_dict_pre_hooks",
+    "_load_state_dict_post_hooks",
+)
 
 
-class _Report(NamedTuple):
-    paths: dict[int, str]  # by id of the module
-    tell: Callable[[str], object]
-    running: list[str]
-
-
-@contextmanager
-def module_paths(root: Module, tell: Callable[[str], object] = _core._set_module_path) -> Iterator[None]:
-    """Tell the recorder of launches, or ``tell``, which module of `root` is running on this thread; "" for none."""
-    paths = {id(module): name or type(module).__name__ for name, module in root.named_modules()}
-    thread = threading.get_ident()
-    before = _reports.get(thread)
-    _reports[thread] = _Report(paths, tell, [""])
-    try:
-        yield
-    finally:
-        if before is None:
-            del _reports[thread]
-        else:
-            _reports[thread] = before
-
-
-class IncompatibleKeys(NamedTuple):
-    """What `Module.load_state_dict` with ``strict=False`` could not match."""
-
-    missing_keys: list[str]
-    unexpected_keys: list[str]
-
-
-class RemovableHandle:
-    """Stands for a registered hook; `remove` takes it away."""
-
-    _numbers = itertools.count()
-
-    def __init__(self, hooks: dict[int, Any]) -> None:
-        self._hooks = hooks
-        self._number = next(self._numbers)
-
-    def remove(self) -> None:
-        """Take the hook away; a second call does nothing."""
-        self._hooks.pop(self._number, None)
-
-    def __enter__(self) -> RemovableHandle:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.remove()
-
-
-class Module:
+class Module(HookedCalls, Stateful):
     """Base of all networks and layers.
 
     A subclass calls ``super().__init__()``, sets parameters and sub-modules as attributes, and defines `forward`.
@@ -100,76 +70,35 @@ class Module:
     def __init__(self) -> None:
         set_plain = super().__setattr__
         set_plain("training", True)
-        set_plain("_parameters", {})
-        set_plain("_buffers", {})
+        for table in _TABLES:
+            set_plain(table, {})
         set_plain("_transient_buffers", set())
-        set_plain("_modules", {})
-        set_plain("_forward_hooks", {})
-        set_plain("_forward_pre_hooks", {})
-
-    # --- Calling
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """Compute the output; every subclass defines it."""
-        raise NotImplementedError(f"{type(self).__name__}: expected a method forward(), which computes the output")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Run `forward` and the hooks around it."""
-        if _reports or self._forward_pre_hooks or self._forward_hooks:
-            return self._call_observed(args, kwargs)
-        return self.forward(*args, **kwargs)
-
-    def _call_observed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        report = _reports.get(threading.get_ident())
-        path = report.paths.get(id(self)) if report is not None else None
-        if report is None or path is None:
-            return self._call_hooked(args, kwargs)
-        report.running.append(path)
-        report.tell(path)
-        try:
-            return self._call_hooked(args, kwargs)
-        finally:
-            report.running.pop()
-            report.tell(report.running[-1])
-
-    def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        for pre_hook in list(self._forward_pre_hooks.values()):
-            changed = pre_hook(self, args)
-            if changed is not None:
-                args = changed if isinstance(changed, tuple) else (changed,)
-        output = self.forward(*args, **kwargs)
-        for hook in list(self._forward_hooks.values()):
-            changed = hook(self, args, output)
-            if changed is not None:
-                output = changed
-        return output
-
-    @property
-    def _is_plain(self) -> bool:
-        """Whether nobody listens to or replaces this module's own call, so that a container may fuse it with a neighbour."""
-        return not (self._forward_pre_hooks or self._forward_hooks or "forward" in self.__dict__)
-
-    def register_forward_hook(self, hook: Callable[[Any, tuple[Any, ...], Any], Any]) -> RemovableHandle:
-        """Call ``hook(module, args, output)`` after each forward; what it returns, unless None, replaces the output."""
-        handle = RemovableHandle(self._forward_hooks)
-        self._forward_hooks[handle._number] = hook
-        return handle
-
-    def register_forward_pre_hook(self, hook: Callable[[Any, tuple[Any, ...]], Any]) -> RemovableHandle:
-        """Call ``hook(module, args)`` before each forward; what it returns, unless None, replaces the arguments."""
-        handle = RemovableHandle(self._forward_pre_hooks)
-        self._forward_pre_hooks[handle._number] = hook
-        return handle
+        for hooks in _HOOKS:
+            set_plain(hooks, OrderedDict())
 
     # --- Attributes
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, (Parameter, Module, Buffer)):
+            self._set_registered(name, value)
+        else:
+            self._set_other(name, value)
+
+    def _set_registered(self, name: str, value: Parameter | Module | Buffer) -> None:
+        """Let an attribute of another kind give way, but not what the class itself defines."""
+        kind, own = ("parameter", "_parameters") if isinstance(value, Parameter) else ("module", "_modules")
+        if isinstance(value, Buffer):
+            kind, own = "buffer", "_buffers"
+        self._check_begun(kind, name)
+        if name not in self.__dict__[own] and hasattr(type(self), name):
+            raise KeyError(f"{type(self).__name__}: attribute {name!r} exists already")
+        self._forget(name, own)
         if isinstance(value, Parameter):
             self.register_parameter(name, value)
         elif isinstance(value, Module):
-            self.add_module(name, value)
+            self._modules[name] = value
         else:
-            self._set_other(name, value)
+            self.register_buffer(name, value, value.persistent)
 
     def _set_other(self, name: str, value: Any) -> None:
         held = self.__dict__
@@ -194,26 +123,30 @@ class Module:
 
     def __getattr__(self, name: str) -> Any:
         held = self.__dict__
-        for kind in ("_parameters", "_buffers", "_modules"):
-            values = held.get(kind)
+        for table in _TABLES:
+            values = held.get(table)
             if values is not None and name in values:
                 return values[name]
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __delattr__(self, name: str) -> None:
-        for values in (self._parameters, self._buffers, self._modules):
-            if name in values:
-                del values[name]
+        for table in _TABLES:
+            if name in self.__dict__.get(table, ()):
+                del self.__dict__[table][name]
                 self._transient_buffers.discard(name)
                 return
         super().__delattr__(name)
 
     def __dir__(self) -> list[str]:
-        return sorted({*super().__dir__(), *self._parameters, *self._buffers, *self._modules})
+        names = {*super().__dir__(), *self._parameters, *self._buffers, *self._modules}
+        return sorted(name for name in names if not name[:1].isdigit())
 
-    def _check_name(self, kind: str, name: str, own: dict[str, Any]) -> None:
+    def _check_begun(self, kind: str, name: object) -> None:
         if "_modules" not in self.__dict__:
             raise AttributeError(f"{type(self).__name__}: call super().__init__() before setting {kind} {name!r}")
+
+    def _check_name(self, kind: str, name: object, own: dict[str, Any]) -> None:
+        self._check_begun(kind, name)
         if not isinstance(name, str):
             raise TypeError(f"{type(self).__name__}: expected the name of a {kind} as str, got {type(name).__name__}")
         if not name or "." in name:
@@ -221,26 +154,33 @@ class Module:
         if name not in own and hasattr(self, name):
             raise KeyError(f"{type(self).__name__}: attribute {name!r} exists already")
 
-    def _forget(self, name: str, kept: dict[str, Any]) -> None:
+    def _forget(self, name: str, kept: str) -> None:
         self.__dict__.pop(name, None)
-        for values in (self._parameters, self._buffers, self._modules):
-            if values is not kept:
-                values.pop(name, None)
+        self._transient_buffers.discard(name)
+        for table in _TABLES:
+            if table != kept:
+                self.__dict__[table].pop(name, None)
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter under `name`; None keeps the name without a parameter."""
-        if "_parameters" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__}: call super().__init__() before setting parameter {name!r}")
+        """Add a parameter under `name`; None keeps the name without a parameter.
+
+        Raises
+        ------
+        KeyError
+            If the name is empty, has a dot, or belongs to another attribute; setting an attribute replaces it.
+        TypeError
+            If the name is not a string or `param` not a parameter.
+        """
+        self._check_name("parameter", name, self.__dict__.get("_parameters", {}))
         if param is not None and not isinstance(param, Parameter):
             raise TypeError(f"register_parameter: expected nn.Parameter or None for {name!r}, got {type(param).__name__}")
-        if name in self.__dict__ or name in self._buffers or name in self._modules:
-            self._forget(name, self._parameters)
-        self._check_name("parameter", name, self._parameters)
+        if param is not None and not is_lazy(param) and not param.is_leaf:
+            raise ValueError(f"register_parameter: expected a leaf for {name!r}, got a parameter that was computed")
         self._parameters[name] = param
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that belongs to the state but is not trained; not `persistent`: it stays out of the `state_dict`."""
-        self._check_name("buffer", name, self._buffers)
+        self._check_name("buffer", name, self.__dict__.get("_buffers", {}))
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(f"register_buffer: expected Tensor or None for {name!r}, got {type(tensor).__name__}")
         self._buffers[name] = tensor
@@ -251,14 +191,10 @@ class Module:
         self.add_module(name, module)
 
     def add_module(self, name: str, module: Module | None) -> None:
-        """Add a sub-module under `name`."""
-        if "_modules" not in self.__dict__:
-            raise AttributeError(f"{type(self).__name__}: call super().__init__() before setting module {name!r}")
+        """Add a sub-module under `name`; KeyError if another attribute has the name."""
+        self._check_name("module", name, self.__dict__.get("_modules", {}))
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"add_module: expected nn.Module or None for {name!r}, got {type(module).__name__}")
-        if name in self.__dict__ or name in self._buffers or name in self._parameters:
-            self._forget(name, self._modules)
-        self._check_name("module", name, self._modules)
         self._modules[name] = module
 
     # --- Walking
@@ -332,6 +268,49 @@ class Module:
                 raise AttributeError(f"{type(self).__name__}: no sub-module {target!r}")
         return module  # type: ignore[no-any-return]
 
+    def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
+        """Put `module` at the dotted path `target`.
+
+        Parameters
+        ----------
+        target : str
+            The path; everything but its last name must exist.
+        module : Module
+            The new sub-module.
+        strict : bool, default False
+            Whether there must be a sub-module at that path already.
+
+        Raises
+        ------
+        AttributeError
+            If the path does not exist or leads to something else than a module.
+        """
+        path, _, name = target.rpartition(".")
+        if not name:
+            raise ValueError(f"set_submodule: expected a path that ends with a name, got {target!r}")
+        if not isinstance(module, Module):
+            raise TypeError(f"set_submodule: expected a module for {target!r}, got {type(module).__name__}")
+        parent = self.get_submodule(path)
+        present = getattr(parent, name, None)
+        if (strict and present is None) or (present is not None and not isinstance(present, Module)):
+            raise AttributeError(f"{type(self).__name__}: no sub-module {target!r}")
+        setattr(parent, name, module)
+
+    def get_parameter(self, target: str) -> Parameter:
+        """Return the parameter at the dotted path `target`."""
+        return self._get("_parameters", "parameter", target)  # type: ignore[no-any-return]
+
+    def get_buffer(self, target: str) -> Tensor:
+        """Return the buffer at the dotted path `target`."""
+        return self._get("_buffers", "buffer", target)  # type: ignore[no-any-return]
+
+    def _get(self, table: str, kind: str, target: str) -> Any:
+        path, _, name = target.rpartition(".")
+        value = getattr(self.get_submodule(path), table).get(name)
+        if value is None:
+            raise AttributeError(f"{type(self).__name__}: no {kind} {target!r}")
+        return value
+
     # --- Modes
 
     def apply(self: M, fn: Callable[[Module], object]) -> M:
@@ -345,8 +324,9 @@ class Module:
         """Set training mode here and in all sub-modules; return the module."""
         if not isinstance(mode, bool):
             raise TypeError(f"train: expected mode to be a bool, got {type(mode).__name__}")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for module in self.children():
+            module.train(mode)
         return self
 
     def eval(self: M) -> M:
@@ -363,71 +343,73 @@ class Module:
         """Forget the gradients of all parameters, or fill them with zeros."""
         clear_gradients(self.parameters(), set_to_none)
 
-    # --- State
+    # --- Dtype
 
-    def state_dict(self, *, prefix: str = "") -> dict[str, Tensor]:
-        """Return parameters and persistent buffers by dotted name; the tensors share memory with the module.
+    def to(self: M, *args: Any, **kwargs: Any) -> M:
+        """Cast floating parameters, buffers and gradients; return the module.
 
-        Examples
-        --------
-        >>> from dnncore import nn
-        >>> list(nn.Sequential(nn.Linear(2, 3), nn.ReLU()).state_dict())
-        ['0.weight', '0.bias']
-        """
-        return {name: value.detach() for name, value in self._state_entries(prefix)}
-
-    def _state_entries(self, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
-        for name, parameter in self._parameters.items():
-            if parameter is not None:
-                yield prefix + name, parameter
-        for name, buffer in self._buffers.items():
-            if buffer is not None and name not in self._transient_buffers:
-                yield prefix + name, buffer
-        for name, module in self._modules.items():
-            if module is not None:
-                yield from module._state_entries(f"{prefix}{name}.")
-
-    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True) -> IncompatibleKeys:
-        """Copy values into parameters and buffers; everything is checked before anything is written.
-
-        Parameters
-        ----------
-        state_dict : mapping of str to Tensor
-            Values by name, as `state_dict` returns them; arrays are accepted too, and cast to the dtype that stands here.
-        strict : bool, default True
-            Whether the names must be exactly those of this module.
-
-        Returns
-        -------
-        IncompatibleKeys
-            Names without a value and values without a name (both empty when `strict`).
+        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype is taken; integers stay as they are.
 
         Raises
         ------
-        ValueError
-            If shapes differ, or names when `strict`; the message lists all of them.
         TypeError
-            If `state_dict` is no mapping or a value cannot become a tensor.
+            If the dtype is not a floating one.
+        ValueError
+            If the device is not the CPU.
+
+        Notes
+        -----
+        Parameters of another dtype are new objects, tied ones stay tied; so an optimizer is made after the cast. ``zero_grad`` of
+        one that was made before warns.
+
+        Examples
+        --------
+        >>> import dnncore as dnn
+        >>> from dnncore import nn
+        >>> nn.Linear(2, 3).to(dnn.float64).weight.dtype
+        dnncore.float64
         """
-        if not isinstance(state_dict, Mapping):
-            raise TypeError(f"load_state_dict: expected a mapping of names to tensors, got {type(state_dict).__name__}")
-        own = dict(self._state_entries())
-        keys = IncompatibleKeys([key for key in own if key not in state_dict], [key for key in state_dict if key not in own])
-        values = {key: _core.as_tensor(state_dict[key]) for key in own if key in state_dict}
-        report = [
-            f"  {key}: expected shape {tuple(own[key].shape)}, got {tuple(value.shape)}"
-            for key, value in values.items()
-            if tuple(own[key].shape) != tuple(value.shape)
-        ]
-        if strict:
-            report += [f"  {key}: missing, expected shape {tuple(own[key].shape)}" for key in keys.missing_keys]
-            report += [f"  {key}: unexpected" for key in keys.unexpected_keys]
-        if report:
-            raise ValueError(f"load_state_dict: the values do not fit {type(self).__name__}:\n" + "\n".join(report))
-        with no_grad():
-            for key, value in values.items():
-                own[key].copy_(value)
-        return keys
+        # The two tensors stand for all: where they end in one dtype, that is what was asked for.
+        wide, narrow = (_core.empty((0,), dtype=kind).to(*args, **kwargs) for kind in (_core.float64, _core.float32))
+        return self._cast(wide.dtype) if wide.dtype == narrow.dtype else self
+
+    def type(self: M, dst_type: Any) -> M:
+        """Cast to a floating dtype; as `to`."""
+        return self.to(dtype=dst_type)
+
+    def float(self: M) -> M:
+        """Cast to float32; as `to`."""
+        return self._cast(_core.float32)
+
+    def double(self: M) -> M:
+        """Cast to float64; as `to`."""
+        return self._cast(_core.float64)
+
+    def half(self: M) -> M:
+        """Cast to float16; as `to`."""
+        return self._cast(_core.float16)
+
+    def bfloat16(self: M) -> M:
+        """Cast to bfloat16; as `to`."""
+        return self._cast(_core.bfloat16)
+
+    def cpu(self: M) -> M:
+        """Return the module: its memory is the CPU's."""
+        return self
+
+    def _cast(self: M, dtype: _core.dtype) -> M:
+        if not dtype.is_floating_point:
+            raise TypeError(f"{type(self).__name__}.to: expected a floating dtype, got {dtype}")
+        casts: dict[int, tuple[Tensor, Tensor]] = {}  # by id: (old, new); tied ones stay tied
+        for module in self.modules():
+            for table in (module._parameters, module._buffers):
+                for name, value in table.items():
+                    if value is None or not value.is_floating_point() or value.dtype == dtype:
+                        continue
+                    if id(value) not in casts:
+                        casts[id(value)] = value, _cast(value, dtype)
+                    table[name] = casts[id(value)][1]  # type: ignore[assignment]
+        return self
 
     # --- Text
 
@@ -452,9 +434,30 @@ def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
     for parameter in parameters:
         gradient = parameter.grad
         if gradient is None:
+            if replacements() and is_replaced(parameter):
+                warnings.warn(
+                    f"zero_grad: the module of a parameter of shape {tuple(parameter.shape)} uses another one, since a "
+                    "cast, load_state_dict(assign=True) or a reparametrization; make the optimizer after it",
+                    stacklevel=3,
+                )
             continue
         if set_to_none:
             parameter.grad = None
         else:
             with no_grad():
                 gradient.zero_()
+
+
+def _cast(value: Tensor, dtype: _core.dtype) -> Tensor:
+    """Return a parameter or buffer with its gradient in another dtype."""
+    if isinstance(value, UninitializedBuffer):
+        return UninitializedBuffer(dtype=dtype, persistent=value.persistent)
+    if not isinstance(value, Parameter):
+        return value.detach().to(dtype)
+    if is_lazy(value):
+        cast: Parameter = UninitializedParameter(value.requires_grad, dtype=dtype)
+    else:
+        cast = Parameter(value.detach().to(dtype), value.requires_grad)
+        cast.grad = None if value.grad is None else value.grad.detach().to(dtype)
+    replace(value)
+    return cast
