@@ -18,7 +18,7 @@ PACKAGE = Path(dnn.__file__).parent
 README = Path(__file__).parents[1] / "README.md"
 OWN = {"__version__", "data", "nn", "optim", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "load", "save"}
 
-INTERNAL = {"SgdUpdate", "kernel_names", "unary_names", "binary_names", "reduce_names"}  # optim, tests and benches use them
+INTERNAL = {"OptimizerUpdate", "kernel_names", "unary_names", "binary_names", "reduce_names"}  # optim, tests and benches use them
 
 
 def fresh(code: str) -> subprocess.CompletedProcess[str]:
