@@ -40,6 +40,12 @@ CASES = {
     "asgd averaged": ("ASGD", {"lr": 0.05, "lambd": 0.1, "alpha": 0.5, "t0": 3, "weight_decay": 0.1, "maximize": True}),
 }
 
+LBFGS_CASES = {
+    "lbfgs": {"lr": 0.1, "max_iter": 4, "history_size": 3},
+    "lbfgs wolfe": {"line_search_fn": "strong_wolfe", "max_iter": 3},
+    "lbfgs wolfe short": {"line_search_fn": "strong_wolfe", "lr": 0.01, "max_iter": 2, "max_eval": 8, "history_size": 2},
+}
+
 SHAPES = [(3, 5), (7,), (), (1, 33)]
 
 
@@ -53,3 +59,8 @@ def gradient_of(index, step, value):
     """Return a gradient that depends on the parameter, changes its sign now and then and is sometimes zero."""
     noise = np.random.default_rng([index, step]).normal(size=value.shape)
     return np.where(noise > 1.8, 0.0, 0.3 * value + noise)
+
+
+def rosenbrock(w):
+    """Return Rosenbrock's function of three variables, for tensors of any library."""
+    return (10 * (w[1:] - w[:-1] ** 2) ** 2 + (1 - w[:-1]) ** 2).sum()

@@ -3,8 +3,23 @@
 from dnncore.optim.adagrad import Adadelta, Adagrad, RMSprop
 from dnncore.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from dnncore.optim.asgd import ASGD
+from dnncore.optim.lbfgs import LBFGS
 from dnncore.optim.optimizer import Optimizer
 from dnncore.optim.rprop import Rprop
 from dnncore.optim.sgd import SGD
 
-__all__ = ["ASGD", "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "NAdam", "Optimizer", "RAdam", "RMSprop", "Rprop"]
+__all__ = [
+    "ASGD",
+    "LBFGS",
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "NAdam",
+    "Optimizer",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+]

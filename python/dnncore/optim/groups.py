@@ -18,8 +18,8 @@ class FixedList(list[T]):
     def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
         raise TypeError(f"optim: this list cannot be changed in place; {self._instead}")
 
-    append = extend = insert = remove = pop = clear = sort = reverse = _refuse  # type: ignore[assignment]
-    __delitem__ = __iadd__ = __imul__ = _refuse  # type: ignore[assignment]
+    append = extend = insert = remove = pop = clear = sort = reverse = _refuse
+    __delitem__ = __iadd__ = __imul__ = _refuse
 
     def __setitem__(self, index: Any, value: Any) -> None:
         if not (isinstance(index, int) and value is self[index]):  # what `groups[i] |= {...}` ends with
@@ -82,7 +82,7 @@ class ParamGroup(dict[str, Any]):
     def _refuse(self, *args: Any) -> NoReturn:
         raise TypeError("optim: settings cannot be removed from a parameter group; write another value")
 
-    __delitem__ = pop = popitem = clear = _refuse  # type: ignore[assignment]
+    __delitem__ = pop = popitem = clear = _refuse
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return dict, (dict(self),)
