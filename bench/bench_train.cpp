@@ -66,7 +66,7 @@ void add_train_rows() {
   add_cross_entropy(128, 10);
   add_cross_entropy(128, 1000);
   add_cross_entropy(640, 10000);
-  for (const auto [count, length] : {std::pair<int64_t, int64_t>{8, 12500}, {100, 1000}, {161, 159000}}) {
+  for (const auto& [count, length] : {std::pair<int64_t, int64_t>{8, 12500}, {100, 1000}, {161, 159000}}) {
     add_optimizer(OptimizerRule::sgd, "sgd", count, length);
     add_optimizer(OptimizerRule::adam, "adam", count, length);
   }
