@@ -130,15 +130,18 @@ def _cross_entropy() -> list[np.ndarray]:
     return [numbers(loss), numbers(x.grad)]
 
 
-def _sgd() -> list[np.ndarray]:
-    parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
-    optimizer = dnn.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01)
-    for _ in range(3):
-        optimizer.zero_grad()
-        for parameter in parameters:
-            (parameter * parameter).sum().backward()
-        optimizer.step()
-    return [numbers(parameter) for parameter in parameters]
+def _optimizer() -> list[np.ndarray]:
+    found = []
+    kinds = ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD")
+    for kind in kinds:
+        parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
+        optimizer = getattr(dnn.optim, kind)(parameters, **({"momentum": 0.9, "weight_decay": 0.01} if kind == "SGD" else {}))
+        for _ in range(3):
+            for parameter in parameters:
+                parameter.grad = parameter.detach() * 2
+            optimizer.step()
+        found += [numbers(parameter) for parameter in parameters]
+    return found
 
 
 def _random_numbers() -> list[np.ndarray]:
@@ -183,6 +186,6 @@ KERNELS = {
     "scatter": KernelCase(_scatter, exact=True),
     "nonzero": KernelCase(_nonzero, exact=True),
     "cross_entropy": KernelCase(_cross_entropy, exact=False),
-    "sgd": KernelCase(_sgd, exact=False),
+    "optimizer": KernelCase(_optimizer, exact=False),
     "random": KernelCase(_random_numbers, exact=True),
 }

@@ -32,7 +32,7 @@ OWN = {
 }
 
 INTERNAL = {
-    "SgdUpdate",
+    "OptimizerUpdate",
     "kernel_names",
     "unary_names",
     "binary_names",

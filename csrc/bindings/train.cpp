@@ -1,7 +1,7 @@
-// The update of SGD, and the record of launches.
+// The update of optimizers, and the record of launches.
 #include "bindings/bindings.h"
 #include "core/launch.h"
-#include "ops/sgd.h"
+#include "ops/optimizer.h"
 
 namespace dnncore::bindings {
 
@@ -39,22 +39,44 @@ class LaunchLog final : public Recorder {
   py::list list_;
 };
 
-void bind_sgd(py::module_& m) {
-  using ops::SgdUpdate;
-  py::class_<SgdUpdate>(m, "SgdUpdate", "The update of stochastic gradient descent over groups of parameters, one native call a step.")
-      .def(py::init<std::vector<std::vector<Tensor>>>(), py::arg("groups"))
+void bind_optimizer(py::module_& m) {
+  using ops::OptimizerUpdate;
+  using Values = std::vector<std::pair<std::string, Tensor>>;
+  const auto settings = [](const py::kwargs& values) {
+    OptimizerUpdate::Settings found;
+    for (const auto& [name, value] : values) found.emplace_back(name.cast<std::string>(), value.cast<double>());
+    return found;
+  };
+  py::class_<OptimizerUpdate>(m, "OptimizerUpdate", "The update of an optimizer over groups of parameters, one native call a step.")
+      .def(py::init<const std::string&>(), py::arg("rule"))
+      .def(
+          "add_group",
+          [settings](OptimizerUpdate& update, const std::vector<Tensor>& parameters, const py::kwargs& values) {
+            update.add_group(parameters, settings(values));
+          },
+          py::arg("parameters"))
       .def(
           "set_group",
-          [](SgdUpdate& sgd, size_t index, double lr, double momentum, double dampening, double weight_decay, bool nesterov,
-             bool maximize) {
-            sgd.set_group(index, {lr, momentum, dampening, weight_decay, nesterov, maximize});
+          [settings](OptimizerUpdate& update, size_t index, const py::kwargs& values) { update.set_group(index, settings(values)); },
+          py::arg("index"))
+      .def("prepare", &OptimizerUpdate::prepare, "Make the state of every parameter now.")
+      .def("step", &OptimizerUpdate::step, "Update every parameter that has a gradient.")
+      .def(
+          "state",
+          [](const OptimizerUpdate& update, size_t group, size_t index) {
+            py::dict found;
+            for (auto& [name, value] : update.state(group, index)) found[py::str(name)] = value;
+            return found;
           },
-          py::arg("index"), py::arg("lr"), py::arg("momentum") = 0.0, py::arg("dampening") = 0.0, py::arg("weight_decay") = 0.0,
-          py::arg("nesterov") = false, py::arg("maximize") = false)
-      .def("step", &SgdUpdate::step, "Update every parameter that has a gradient.")
-      .def("momentum_buffer", &SgdUpdate::momentum_buffer, py::arg("group"), py::arg("index"),
-           "The buffer, or None before the first update.")
-      .def("set_momentum_buffer", &SgdUpdate::set_momentum_buffer, py::arg("group"), py::arg("index"), py::arg("buffer"));
+          py::arg("group"), py::arg("index"), "State of a parameter by name; the tensors share its memory.")
+      .def(
+          "set_state",
+          [](OptimizerUpdate& update, size_t group, size_t index, const py::dict& state) {
+            Values values;
+            for (const auto& [name, value] : state) values.emplace_back(name.cast<std::string>(), value.cast<Tensor>());
+            update.set_state(group, index, values);
+          },
+          py::arg("group"), py::arg("index"), py::arg("state"));
 }
 
 }  // namespace
@@ -66,7 +88,7 @@ void bind_train(py::module_& m) {
   });
   m.def(
       "_record_launches", [] { return std::make_unique<LaunchLog>(); }, "A context that lists the kernels launched by this thread.");
-  bind_sgd(m);
+  bind_optimizer(m);
 }
 
 }  // namespace dnncore::bindings

@@ -8,9 +8,9 @@
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"
+#include "kernels/optimizer.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
-#include "kernels/sgd.h"
 
 namespace dnncore {
 

@@ -1,5 +1,5 @@
 // The naive kernels that the others are tested against, and what runs where no ISA library does: plain loops, one task, sums in
-// double or int64. Here: the table, products, loss and optimizer; reference_*.cpp hold the families.
+// double or int64. Here: the table, products and the loss; reference_*.cpp hold the families.
 #include "kernels/reference.h"
 
 #include <algorithm>
@@ -99,38 +99,6 @@ void cross_entropy_row(const CrossEntropyArgs& args, int64_t row) {
 void cross_entropy(const CrossEntropyArgs& args, const Tasks&) {
   for (int64_t row = 0; row < args.rows; ++row)
     args.dtype == DType::Float64 ? cross_entropy_row<double>(args, row) : cross_entropy_row<float>(args, row);
-}
-
-// --- Optimizer ---
-
-namespace {
-
-template <class T>
-void sgd_segment(SgdSegment& segment, const SgdGroup& group) {
-  auto* p = static_cast<T*>(segment.parameter);
-  auto* momentum = static_cast<T*>(segment.momentum);
-  const bool has_momentum = group.momentum != 0 && momentum != nullptr;
-  for (int64_t i = 0; i < segment.length; ++i) {
-    double d = static_cast<const T*>(segment.gradient)[i];
-    if (group.maximize) d = -d;
-    d += group.weight_decay * p[i];
-    if (has_momentum) {
-      momentum[i] = static_cast<T>(segment.initialised ? group.momentum * momentum[i] + (1 - group.dampening) * d : d);
-      d = group.nesterov ? d + group.momentum * momentum[i] : momentum[i];
-    }
-    p[i] = static_cast<T>(p[i] - group.lr * d);
-  }
-  segment.initialised |= has_momentum;
-}
-
-}  // namespace
-
-void sgd(const SgdArgs& args, const Tasks&) {
-  for (int64_t s = 0; s < args.segment_count; ++s) {
-    SgdSegment& segment = args.segments[s];
-    const SgdGroup& group = args.groups[segment.group];
-    segment.dtype == DType::Float64 ? sgd_segment<double>(segment, group) : sgd_segment<float>(segment, group);
-  }
 }
 
 // --- The table ---

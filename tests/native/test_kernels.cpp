@@ -441,47 +441,80 @@ void cases_cross_entropy() {
       }
 }
 
-void cases_sgd() {
-  constexpr int64_t lengths[] = {1, 17, 5000, 3};
+// Settings that reach every branch of a rule; two groups of the second variant differ in their learning rates.
+std::vector<OptimizerGroup> optimizer_variants(OptimizerRule rule) {
+  OptimizerGroup plain;
+  plain.lr = 0.1, plain.beta1 = 0.9, plain.beta2 = 0.7, plain.eps = 1e-3, plain.alpha = 0.9, plain.rho = 0.9, plain.momentum_decay = 0.1;
+  plain.eta_minus = 0.5, plain.eta_plus = 1.2, plain.step_min = 1e-2, plain.step_max = 0.15, plain.lambd = 0.01, plain.t0 = 1;
+  OptimizerGroup decayed = plain, decoupled = plain, full = plain;
+  decayed.weight_decay = 0.01, decayed.maximize = 1, decayed.momentum = 0.9, decayed.lr_decay = 0.1;
+  decoupled.weight_decay = 0.1, decoupled.decoupled = 1, decoupled.dampening = 0.5, decoupled.centered = 1;
+  full.amsgrad = 1, full.centered = 1, full.momentum = 0.9, full.nesterov = 1;
+  const bool has_decoupled = rule == OptimizerRule::adam || rule == OptimizerRule::nadam || rule == OptimizerRule::radam;
+  if (!has_decoupled) decoupled.decoupled = 0;
+  return {plain, decayed, decoupled, full};
+}
+
+bool optimizer_needs(OptimizerRule rule, const OptimizerGroup& group, int buffer) {
+  constexpr int counts[] = {1, 3, 2, 2, 2, 3, 1, 2, 2, 1};
+  if (buffer >= counts[static_cast<int>(rule)]) return false;
+  if (rule == OptimizerRule::sgd || (rule == OptimizerRule::rmsprop && buffer == 1)) return group.momentum != 0;
+  if (rule == OptimizerRule::rmsprop && buffer == 2) return group.centered != 0;
+  return rule != OptimizerRule::adam || buffer < 2 || group.amsgrad != 0;
+}
+
+// Parameters and buffers after three steps over segments of all lengths.
+std::vector<double> optimized(const CpuTable& table, Cut cut, OptimizerRule rule, DType dtype, const OptimizerGroup& settings) {
+  constexpr int64_t lengths[] = {1, 17, 40000, 3, 0, 64};
+  constexpr size_t kCount = std::size(lengths);
+  OptimizerGroup groups[2] = {settings, settings};
+  groups[1].lr = 0.05;
+  std::vector<Array> arrays;
+  double counters[kCount][kOptimizerCounters];
+  std::vector<OptimizerSegment> segments(kCount);
+  arrays.reserve(5 * kCount);
+  OptimizerArgs args;
+  for (size_t i = 0; i < kCount; ++i) {
+    OptimizerSegment& s = segments[i];
+    s.group = static_cast<int32_t>(i % 2), s.length = lengths[i], s.dtype = dtype, s.begin = args.total_length;
+    s.parameter = arrays.emplace_back(real(dtype, lengths[i], -1, 1, 1)).data();
+    s.gradient = arrays.emplace_back(real(dtype, lengths[i], -1, 1, 2)).data();
+    for (int k = 0; k < kOptimizerBuffers; ++k)
+      s.buffers[k] = optimizer_needs(rule, settings, k) ? arrays.emplace_back(real(dtype, lengths[i], 0.1, 0.2, 3 + k)).data() : nullptr;
+    s.counters = counters[i];
+    s.counters[0] = 0, s.counters[1] = rule == OptimizerRule::asgd ? groups[s.group].lr : 1, s.counters[2] = 1;
+    args.total_length += (lengths[i] + kSegmentAlignment - 1) / kSegmentAlignment * kSegmentAlignment;
+  }
+  args.segments = segments.data();
+  args.groups = groups;
+  args.segment_count = kCount;
+  args.group_count = 2;
+  args.rule = rule;
+  for (int step = 0; step < 3; ++step) run(table, kernel::optimizer, args, cut);
+  std::vector<double> values;
+  for (const Array& x : arrays)
+    for (int64_t i = 0; i < x.size(); ++i) values.push_back(x.at(i));
+  for (const auto& own : counters) values.insert(values.end(), std::begin(own), std::end(own));
+  return values;
+}
+
+void cases_optimizer() {
   for (DType dtype : {DType::Float32, DType::Float64})
-    for (int variant = 0; variant < 4; ++variant) {
-      const SgdGroup groups[2] = {{0.1, variant ? 0.9 : 0, variant == 2 ? 0.5 : 0, 0.01, variant == 3, variant == 1},
-                                  {0.5, 0, 0, 0, false, false}};
-      const auto result = [&](const CpuTable& table, Cut cut) {
-        std::vector<Array> parameters, gradients, momenta;
-        std::vector<SgdSegment> segments;
-        for (int64_t length : lengths) {
-          parameters.push_back(real(dtype, length, -1, 1, 1));
-          gradients.push_back(real(dtype, length, -1, 1, 2));
-          momenta.push_back(Array(dtype, length));
+    for (int r = 0; r <= static_cast<int>(OptimizerRule::asgd); ++r)
+      for (const OptimizerGroup& settings : optimizer_variants(static_cast<OptimizerRule>(r))) {
+        const auto rule = static_cast<OptimizerRule>(r);
+        const auto expected = optimized(dnncore_table_reference, Cut::Whole, rule, dtype, settings);
+        for (const CpuTable* table : tables()) {
+          CAPTURE(std::string(table->isa));
+          CAPTURE(r);
+          const auto got = optimized(*table, Cut::Whole, rule, dtype, settings);
+          CHECK(got == optimized(*table, Cut::SingleTasks, rule, dtype, settings));
+          double worst = 0;
+          for (size_t i = 0; i < got.size(); ++i)
+            worst = std::max(worst, std::fabs(got[i] - expected[i]) / std::max(1.0, std::fabs(expected[i])));
+          CHECK(worst <= 8 * ulp(dtype, 1.5));
         }
-        SgdArgs args;
-        for (size_t i = 0; i < std::size(lengths); ++i) {
-          void* momentum = groups[i % 2].momentum != 0 ? momenta[i].data() : nullptr;
-          segments.push_back({parameters[i].data(), gradients[i].data(), momentum, lengths[i], static_cast<int32_t>(i % 2), dtype, false});
-          args.total_length += lengths[i];
-        }
-        args.segments = segments.data();
-        args.groups = groups;
-        args.segment_count = std::size(lengths);
-        args.group_count = 2;
-        for (int step = 0; step < 3; ++step) run(table, kernel::sgd, args, cut);
-        std::vector<double> values;
-        for (const Array& p : parameters)
-          for (int64_t i = 0; i < p.size(); ++i) values.push_back(p.at(i));
-        return values;
-      };
-      const auto expected = result(dnncore_table_reference, Cut::Whole);
-      for (const CpuTable* table : tables()) {
-        CAPTURE(std::string(table->isa));
-        CAPTURE(variant);
-        const auto got = result(*table, Cut::Whole);
-        CHECK(got == result(*table, Cut::SingleTasks));
-        double worst = 0;
-        for (size_t i = 0; i < got.size(); ++i) worst = std::max(worst, std::fabs(got[i] - expected[i]));
-        CHECK(worst <= 8 * ulp(dtype, 1.5));
       }
-    }
 }
 
 void cases_random() {

@@ -1,59 +1,58 @@
-"""Optimizer: groups of parameters, their settings and state; the arithmetic is native."""
+"""Optimizer: groups of parameters, their settings and state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from typing import Any, ClassVar
 
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import enable_grad
-from dnncore.nn.module import clear_gradients
+from dnncore.nn.module import RemovableHandle, clear_gradients
+from dnncore.optim.groups import FixedList, ParamGroup
 
 Params = Iterable[Tensor] | Iterable[Mapping[str, Any]]
+State = dict[str, Any]
 
 
-class ParamGroup(dict[str, Any]):
-    """Settings of one group of parameters; what is written here stands in native memory at once."""
+def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
+    """`step` between the hooks of its optimizer; a call of super().step() inside does not run them again."""
 
-    def __init__(self, settings: Mapping[str, Any], changed: Callable[[ParamGroup, set[str]], None]) -> None:
-        super().__init__(settings)
-        self._changed = changed
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        self.update({key: value})
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        """Set several settings; none if one of them is refused."""
-        before = dict(self)
-        fresh = dict(*args, **kwargs)
-        super().update(fresh)
+    @functools.wraps(step)
+    def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if not (self._pre_hooks or self._post_hooks) or self._stepping:
+            return step(self, *args, **kwargs)
+        self._stepping = True
         try:
-            self._changed(self, set(fresh))
-        except BaseException:
-            super().clear()
-            super().update(before)
-            raise
+            for before in list(self._pre_hooks.values()):
+                changed = before(self, args, kwargs)
+                if changed is not None:
+                    args, kwargs = changed
+            result = step(self, *args, **kwargs)
+            for after in list(self._post_hooks.values()):
+                after(self, args, kwargs)
+            return result
+        finally:
+            self._stepping = False
 
-    def __ior__(self, other: Any) -> ParamGroup:  # type: ignore[override,misc]
-        self.update(other)
-        return self
+    return hooked
 
-    def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the setting, after setting it if it is not there."""
-        if key not in self:
-            self[key] = default
-        return self[key]
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return dict, (dict(self),)
+def _own_copy(value: Any) -> Any:
+    """Part of a saved state, copied: tensors and arrays of any library as tensors, containers item by item, the rest as it is."""
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    if isinstance(value, Mapping):
+        return {key: _own_copy(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_own_copy(item) for item in value)
+    return _core.as_tensor(value).detach().clone()
 
 
 class Optimizer:
-    """Base of all optimizers.
-
-    A subclass says which native update it uses (`_make_update`), how a group's settings reach it (`_write_settings`),
-    and which state a parameter has (`_read_state`, `_write_state`).
+    """Base of all optimizers: groups, settings, state, hooks; a subclass brings `step`.
 
     Parameters
     ----------
@@ -65,14 +64,22 @@ class Optimizer:
     Attributes
     ----------
     param_groups : list of dict
-        The groups; writing ``param_groups[i]["lr"]`` takes effect at the next step.
+        The groups; writing ``param_groups[i]["lr"]`` takes effect at the next step. The list and the lists of parameters
+        are not changed in place: write ``param_groups[i]["params"] = [...]`` or call ``add_param_group``.
     """
+
+    # Settings a class insists on, whatever a saved state says.
+    _fixed: ClassVar[Mapping[str, Any]] = {}
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "step" in vars(cls):
+            cls.step = _with_hooks(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         if isinstance(params, Tensor):
             raise TypeError(f"{type(self).__name__}: expected an iterable of tensors or dicts, got a Tensor; write [parameter]")
         self.defaults = defaults
-        self.param_groups: list[ParamGroup] = []
         groups: list[Any] = list(params)
         if not groups:
             raise ValueError(f"{type(self).__name__}: expected parameters, got an empty list")
@@ -80,27 +87,52 @@ class Optimizer:
             groups = [{"params": groups}]
         checked = [self._checked_group(group) for group in groups]
         self._refuse_shared(checked)
-        self.param_groups = [ParamGroup(group, self._on_change) for group in checked]
-        self._update = self._new_update()
+        self._start(checked, {})
 
-    # --- For subclasses
+    def _start(self, groups: list[dict[str, Any]], states: Mapping[int, State]) -> None:
+        self._pre_hooks: dict[int, Callable[..., Any]] = {}
+        self._post_hooks: dict[int, Callable[..., Any]] = {}
+        self._stepping = False
+        self._adopt(groups, states)
+        self._groups = FixedList([ParamGroup(group, self._on_change) for group in groups], "call add_param_group()")
 
-    def _make_update(self, groups: list[list[Tensor]]) -> Any:
-        raise NotImplementedError(f"{type(self).__name__}: expected a method _make_update()")
+    # --- Where the state lives; optimizers with native updates override these
+
+    def _adopt(self, groups: list[dict[str, Any]], states: Mapping[int, State]) -> None:
+        """Take over groups and the states of parameters by id, or raise and change nothing; the tensors are shared."""
+        by_parameter: defaultdict[Tensor, State] = defaultdict(dict)
+        for group in groups:
+            for param in group["params"]:
+                if id(param) in states:
+                    by_parameter[param] = dict(states[id(param)])
+        self._state = by_parameter
+
+    def _extend(self, group: dict[str, Any]) -> None:
+        """Take over one more group, or raise and change nothing."""
+
+    def _write_settings(self, index: int, settings: Mapping[str, Any]) -> None:
+        """Bring the settings of a group where the update reads them."""
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         """Raise ValueError or TypeError if a group's settings make no sense."""
 
-    def _write_settings(self, update: Any, index: int, settings: Mapping[str, Any]) -> None:
-        raise NotImplementedError(f"{type(self).__name__}: expected a method _write_settings()")
+    @property
+    def state(self) -> MutableMapping[Tensor, State]:
+        """State by parameter, such as ``{"momentum_buffer": ...}``, in the memory that the update uses."""
+        return self._state
 
-    def _read_state(self, update: Any, group: int, index: int) -> dict[str, Tensor]:
-        raise NotImplementedError(f"{type(self).__name__}: expected a method _read_state()")
-
-    def _write_state(self, update: Any, group: int, index: int, state: Mapping[str, Any]) -> None:
-        raise NotImplementedError(f"{type(self).__name__}: expected a method _write_state()")
+    def _states(self) -> dict[int, State]:
+        return {id(param): state for param, state in self.state.items()}
 
     # --- Groups
+
+    @property
+    def param_groups(self) -> list[ParamGroup]:
+        """The groups of parameters with their settings."""
+        return self._groups
+
+    def _all_params(self) -> list[Tensor]:
+        return [param for group in self._groups for param in group["params"]]
 
     def _checked_group(self, group: Any) -> dict[str, Any]:
         name = type(self).__name__
@@ -128,53 +160,24 @@ class Optimizer:
     def add_param_group(self, param_group: Mapping[str, Any]) -> None:
         """Add a group of parameters: a dict with ``params`` and, where they differ from the defaults, its settings."""
         group = self._checked_group(param_group)
-        self._refuse_shared([*self.param_groups, group])
-        state = self._states()
-        self.param_groups.append(ParamGroup(group, self._on_change))
-        self._update = self._new_update(state)
+        self._refuse_shared([*self._groups, group])
+        self._extend(group)
+        self._groups._replace([*self._groups, ParamGroup(group, self._on_change)])
 
     def _on_change(self, group: ParamGroup, keys: set[str]) -> None:
         if "params" in keys:
-            dict.__setitem__(group, "params", self._checked_group(group)["params"])
-            self._refuse_shared(self.param_groups)
-            self._update = self._new_update(self._states())
+            group._take(self._checked_group(group))
+            self._refuse_shared(self._groups)
+            self._adopt([dict(own) for own in self._groups], self._states())
         else:
             self._check_settings(group)
-        index = next((i for i, own in enumerate(self.param_groups) if own is group), None)
-        if index is not None:  # a group that was taken out of the list may still be written
-            self._write_settings(self._update, index, group)
-
-    def _new_update(self, state: Mapping[int, Mapping[str, Any]] | None = None) -> Any:
-        """Native update over the present groups; `state` by id of the parameter."""
-        self._params = [list(group["params"]) for group in self.param_groups]
-        update = self._make_update(self._params)
-        for g, group in enumerate(self.param_groups):
-            self._write_settings(update, g, group)
-            for i, param in enumerate(self._params[g]):
-                if state and id(param) in state:
-                    self._write_state(update, g, i, state[id(param)])
-        return update
-
-    def _states(self) -> dict[int, dict[str, Tensor]]:
-        states = {}
-        for g, params in enumerate(self._params):
-            for i, param in enumerate(params):
-                state = self._read_state(self._update, g, i)
-                if state:
-                    states[id(param)] = state
-        return states
+            self._write_settings(next(i for i, own in enumerate(self._groups) if own is group), group)
 
     # --- Use
 
-    @property
-    def state(self) -> dict[Tensor, dict[str, Tensor]]:
-        """State by parameter, such as ``{"momentum_buffer": ...}``; parameters without state are absent."""
-        states = self._states()
-        return {param: states[id(param)] for params in self._params for param in params if id(param) in states}
-
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the gradients of all parameters; with ``set_to_none=False`` fill them with zeros."""
-        clear_gradients((param for params in self._params for param in params), set_to_none)
+        clear_gradients(iter(self._all_params()), set_to_none)
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update the parameters from their gradients; those without a gradient stay.
@@ -189,62 +192,89 @@ class Optimizer:
         object
             What `closure` returned, or None.
         """
-        loss = None
-        if closure is not None:
-            with enable_grad():
-                loss = closure()
-        self._update.step()
-        return loss
+        raise NotImplementedError(f"{type(self).__name__}: expected a method step()")
+
+    @staticmethod
+    def _loss_of(closure: Callable[[], Any] | None) -> Any:
+        if closure is None:
+            return None
+        with enable_grad():
+            return closure()
+
+    def register_step_pre_hook(self, hook: Callable[[Any, tuple[Any, ...], dict[str, Any]], Any]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return other arguments as a pair."""
+        handle = RemovableHandle(self._pre_hooks)
+        self._pre_hooks[handle._number] = hook
+        return handle
+
+    def register_step_post_hook(self, hook: Callable[[Any, tuple[Any, ...], dict[str, Any]], None]) -> RemovableHandle:
+        """Call ``hook(optimizer, args, kwargs)`` after each step."""
+        handle = RemovableHandle(self._post_hooks)
+        self._post_hooks[handle._number] = hook
+        return handle
+
+    # --- Saving and copying
 
     def state_dict(self) -> dict[str, Any]:
         """Return state and settings in PyTorch's form; parameters are numbered in the order of the groups."""
-        groups, number = [], 0
-        states: dict[int, dict[str, Tensor]] = {}
-        for g, group in enumerate(self.param_groups):
-            count = len(self._params[g])
-            groups.append({**{k: v for k, v in group.items() if k != "params"}, "params": list(range(number, number + count))})
-            for i in range(count):
-                state = self._read_state(self._update, g, i)
-                if state:
-                    states[number + i] = state
-            number += count
-        return {"state": states, "param_groups": groups}
+        numbers = {id(param): number for number, param in enumerate(self._all_params())}
+        groups = [
+            {**{k: v for k, v in group.items() if k != "params"}, "params": [numbers[id(param)] for param in group["params"]]}
+            for group in self._groups
+        ]
+        return {"state": {numbers[key]: state for key, state in self._states().items()}, "param_groups": groups}
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        """Take over state and settings that `state_dict` returned.
+        """Take over state and settings that `state_dict` returned, here or in PyTorch; nothing changes when it raises.
 
         Raises
         ------
         ValueError
-            If the groups do not have the sizes of the present ones, or a state does not have its parameter's shape.
+            If the groups do not have the sizes of the present ones, or a state lacks a part, has one too many or one that does
+            not have its parameter's shape.
         """
         name = type(self).__name__
         saved = state_dict["param_groups"]
-        have, got = [len(params) for params in self._params], [len(group["params"]) for group in saved]
+        have, got = [len(group["params"]) for group in self._groups], [len(group["params"]) for group in saved]
         if have != got:
             raise ValueError(f"{name}.load_state_dict: expected groups of {have} parameters, got {got}")
         numbers = [number for group in saved for number in group["params"]]
-        params = [param for own in self._params for param in own]
-        states: dict[int, dict[str, Any]] = {}
-        for number, param in zip(numbers, params, strict=True):
-            saved_state = state_dict["state"].get(number, {}).items()
-            entries = {k: _core.as_tensor(v) for k, v in saved_state if v is not None}
-            for key, value in entries.items():
-                if tuple(value.shape) not in ((), tuple(param.shape)):
-                    raise ValueError(
-                        f"{name}.load_state_dict: expected {key} {number} of shape {tuple(param.shape)}, got {tuple(value.shape)}"
-                    )
-            if entries:
-                states[id(param)] = entries
-        groups = [{**self.defaults, **group, "params": own} for group, own in zip(saved, self._params, strict=True)]
+        states: dict[int, State] = {}
+        for number, param in zip(numbers, self._all_params(), strict=True):
+            state = {key: _own_copy(value) for key, value in state_dict["state"].get(number, {}).items() if value is not None}
+            self._check_state(number, param, state)
+            if state:
+                states[id(param)] = state
+        groups = [
+            {**self.defaults, **group, **self._fixed, "params": list(own["params"])}
+            for own, group in zip(self._groups, saved, strict=True)
+        ]
         for group in groups:
             self._check_settings(group)
-        self.param_groups = [ParamGroup(group, self._on_change) for group in groups]
-        self._update = self._new_update(states)
+        self._adopt(groups, states)
+        for own, group in zip(self._groups, groups, strict=True):
+            own._take(group)
+
+    def _check_state(self, number: Any, param: Tensor, state: State) -> None:
+        """Raise ValueError if the state saved for a parameter does not fit it."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {
+            "defaults": self.defaults,
+            "param_groups": [{**group, "params": list(group["params"])} for group in self._groups],
+            "states": [self._states().get(id(param), {}) for param in self._all_params()],
+        }
+
+    def __setstate__(self, saved: dict[str, Any]) -> None:
+        self.defaults = saved["defaults"]
+        groups = saved["param_groups"]
+        params = [param for group in groups for param in group["params"]]
+        states = {id(param): state for param, state in zip(params, saved["states"], strict=True) if state}
+        self._start(groups, states)
 
     def __repr__(self) -> str:
         lines = [f"{type(self).__name__} ("]
-        for index, group in enumerate(self.param_groups):
+        for index, group in enumerate(self._groups):
             lines.append(f"Parameter Group {index}")
             lines += [f"    {key}: {group[key]}" for key in sorted(group) if key != "params"]
         return "\n".join([*lines, ")"])

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from dnncore import _core
-from dnncore._core import Tensor
-from dnncore.optim.optimizer import Optimizer, Params
+from dnncore.optim.native import ANY, AT_LEAST_0, Limits, NativeOptimizer
+from dnncore.optim.optimizer import Params
 
 
-class SGD(Optimizer):
+class SGD(NativeOptimizer):
     r"""Stochastic gradient descent with momentum, weight decay and Nesterov's rule, as PyTorch's.
 
     With gradient g, parameter p and settings of its group::
@@ -64,7 +63,8 @@ class SGD(Optimizer):
     [0.5]
     """
 
-    _update: _core.SgdUpdate
+    _rule = "sgd"
+    _limits: ClassVar[Limits] = {"lr": AT_LEAST_0, "momentum": AT_LEAST_0, "dampening": ANY, "weight_decay": AT_LEAST_0}
 
     def __init__(
         self,
@@ -95,37 +95,9 @@ class SGD(Optimizer):
         super().__init__(params, defaults)
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
-        for name in ("lr", "momentum", "dampening", "weight_decay"):
-            value = settings[name]
-            if isinstance(value, (bool, str, Tensor)) or not hasattr(value, "__float__"):
-                raise TypeError(f"SGD: expected a number for {name}, got {type(value).__name__}")
-            if not float(value) >= 0 and name != "dampening":
-                raise ValueError(f"SGD: expected {name} of at least 0, got {value}")
+        super()._check_settings(settings)
         if settings["nesterov"] and (settings["momentum"] <= 0 or settings["dampening"] != 0):
             raise ValueError(
                 "SGD: nesterov needs momentum above 0 and no dampening, "
                 f"got momentum={settings['momentum']}, dampening={settings['dampening']}"
             )
-        if settings["differentiable"]:
-            raise ValueError("SGD: expected differentiable=False, got True; the update is not recorded")
-
-    def _make_update(self, groups: list[list[Tensor]]) -> _core.SgdUpdate:
-        return _core.SgdUpdate(groups)
-
-    def _write_settings(self, update: _core.SgdUpdate, index: int, settings: Mapping[str, Any]) -> None:
-        update.set_group(
-            index,
-            lr=float(settings["lr"]),
-            momentum=float(settings["momentum"]),
-            dampening=float(settings["dampening"]),
-            weight_decay=float(settings["weight_decay"]),
-            nesterov=bool(settings["nesterov"]),
-            maximize=bool(settings["maximize"]),
-        )
-
-    def _read_state(self, update: _core.SgdUpdate, group: int, index: int) -> dict[str, Tensor]:
-        buffer = update.momentum_buffer(group, index)
-        return {} if buffer is None else {"momentum_buffer": buffer}
-
-    def _write_state(self, update: _core.SgdUpdate, group: int, index: int, state: Mapping[str, Any]) -> None:
-        update.set_momentum_buffer(group, index, state["momentum_buffer"])
