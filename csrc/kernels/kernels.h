@@ -6,9 +6,11 @@
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"
+#include "kernels/pointwise_loss.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/sgd.h"
+#include "kernels/softmax.h"
 
 namespace dnncore {
 
