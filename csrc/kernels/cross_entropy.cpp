@@ -51,71 +51,97 @@ RowLoss plain_row(const CrossEntropyArgs& args, const Row<T>& row, double mass) 
   return loss;
 }
 
-// Calls f(j, lanes, b[j ...]) along the row, b without the target's own term; lanes past the end have b = 0.
-template <class T, class F>
-DNN_INLINE void for_coefficients(const CrossEntropyArgs& args, const T* q, F&& f) {
-  using V = Vec<T>;
-  constexpr int64_t N = V::N;
-  const T* const weight = static_cast<const T*>(args.weight);
-  const V even = V::set(static_cast<T>(args.smoothing / static_cast<double>(args.classes)));
-  const V share = V::set(static_cast<T>(1 - args.smoothing));
-  for (int64_t j = 0; j < args.classes; j += N) {
-    const int64_t lanes = std::min(N, args.classes - j);
-    const auto load = [&](const T* p) __attribute__((always_inline)) { return lanes == N ? V::load(p + j) : V::load(p + j, lanes); };
-    V b = q != nullptr ? fma(load(q), share, even) : even;
-    if (weight != nullptr)
-      b = b * load(weight);
-    else if (lanes < N)
-      for (int64_t i = lanes; i < N; ++i) b.v[i] = 0;
-    f(j, lanes, b);
+// What of b does not belong to the target alone: factor * common[j].
+template <class T>
+struct Coefficients {
+  const T* weight;  // or null
+  const T* q;       // or null
+  double even, share;
+  double factor;  // of the common part; smoothing / classes for class numbers, so that the terms added are the weights themselves
+
+  Coefficients(const CrossEntropyArgs& args, const T* probabilities)
+      : weight(static_cast<const T*>(args.weight)),
+        q(probabilities),
+        even(args.smoothing / static_cast<double>(args.classes)),
+        share(1 - args.smoothing),
+        factor(probabilities == nullptr ? even : 1) {}
+
+  // Calls f(j, lanes, common[j ...]) along the row; lanes past the end have 0.
+  template <class F>
+  DNN_INLINE void for_each(int64_t classes, F&& f) const {
+    using V = Vec<T>;
+    constexpr int64_t N = V::N;
+    const V added = V::set(static_cast<T>(even)), scaled = V::set(static_cast<T>(share));
+    for (int64_t j = 0; j < classes; j += N) {
+      const int64_t lanes = std::min(N, classes - j);
+      const auto load = [&](const T* p) __attribute__((always_inline)) { return lanes == N ? V::load(p + j) : V::load(p + j, lanes); };
+      V b = q != nullptr ? fma(load(q), scaled, added) : V::set(1);
+      if (weight != nullptr)
+        b = b * load(weight);
+      else if (lanes < N)
+        for (int64_t i = lanes; i < N; ++i) b.v[i] = 0;
+      f(j, lanes, b);
+    }
   }
+};
+
+// mass = sum of common[j], below = sum of common[j] (largest - x[j]).
+template <class T>
+void sum_coefficients(const Coefficients<T>& coefficients, const T* x, int64_t classes, T largest_value, double& mass, double& below) {
+  using V = Vec<T>;
+  constexpr int64_t N = V::N, kSpan = 16;  // lanes add 16 values before they are joined in float64
+  const V largest = V::set(largest_value);
+  V mass_part = V::zero(), below_part = V::zero();
+  int64_t added = 0;
+  mass = below = 0;
+  const auto join = [&] {
+    mass += reduce_add(mass_part);
+    below += reduce_add(below_part);
+    mass_part = below_part = V::zero();
+  };
+  coefficients.for_each(classes, [&](int64_t j, int64_t lanes, V b) {
+    V distance = V::zero();
+    if (lanes == N)
+      distance = largest - V::load(x + j);
+    else
+      for (int64_t i = 0; i < lanes; ++i) distance.v[i] = largest_value - x[j + i];
+    mass_part = mass_part + b;
+    below_part = fma(b, distance, below_part);
+    if (++added % kSpan == 0) join();
+  });
+  join();
+  mass *= coefficients.factor;
+  below *= coefficients.factor;
 }
 
 // Smoothing or probabilities: every class has its coefficient.
 template <class T>
 RowLoss dense_row(const CrossEntropyArgs& args, const Row<T>& row, double target_weight) {
   using V = Vec<T>;
-  constexpr int64_t N = V::N, kSpan = 64;
+  constexpr int64_t N = V::N;
   const int64_t classes = args.classes;
   V e;
   const RowSum<T> sum =
       classes <= N ? sum_short_row(row.x, classes, e) : sum_long_row(row.x, classes, row.dx, largest_of_row(row.x, classes));
   if (!std::isfinite(sum.largest)) return {std::numeric_limits<double>::quiet_NaN(), 1, 0};
   if (classes <= N && row.dx != nullptr) e.store(row.dx, classes);
-  const V largest = V::set(sum.largest);
-  V mass_part = V::zero(), below_part = V::zero();
-  double mass = 0, below = 0;
-  int64_t added = 0;
-  const auto flush = [&] {
-    mass += reduce_add(mass_part);
-    below += reduce_add(below_part);
-    mass_part = below_part = V::zero();
-  };
-  for_coefficients<T>(args, row.q, [&](int64_t j, int64_t lanes, V b) {
-    V distance = V::zero();
-    if (lanes == N)
-      distance = largest - V::load(row.x + j);
-    else
-      for (int64_t i = 0; i < lanes; ++i) distance.v[i] = sum.largest - row.x[j + i];
-    mass_part = mass_part + b;
-    below_part = fma(b, distance, below_part);
-    if (++added % kSpan == 0) flush();
-  });
-  flush();
-  const double total = sum.total(), beyond = sum.beyond_one();
+  const Coefficients<T> coefficients(args, row.q);
+  double mass, below;
+  sum_coefficients(coefficients, row.x, classes, sum.largest, mass, below);
   const double own = row.q != nullptr ? 0 : (1 - args.smoothing) * target_weight;  // the target's own term
   if (row.dx != nullptr) {
-    const V factor = V::set(static_cast<T>(args.scale * (mass + own) / total)), scale = V::set(static_cast<T>(args.scale));
-    for_coefficients<T>(args, row.q, [&](int64_t j, int64_t lanes, V b) {
+    const V factor = V::set(static_cast<T>(args.scale * (mass + own) / sum.total()));
+    const V scale = V::set(static_cast<T>(-args.scale * coefficients.factor));
+    coefficients.for_each(classes, [&](int64_t j, int64_t lanes, V b) {
       if (lanes == N)
-        fma(V::load(row.dx + j), factor, -(scale * b)).store(row.dx + j);
+        fma(V::load(row.dx + j), factor, scale * b).store(row.dx + j);
       else
-        fma(V::load(row.dx + j, lanes), factor, -(scale * b)).store(row.dx + j, lanes);
+        fma(V::load(row.dx + j, lanes), factor, scale * b).store(row.dx + j, lanes);
     });
     if (own != 0) row.dx[row.target] -= static_cast<T>(args.scale * own);
   }
   if (own != 0) below += own * (static_cast<double>(sum.largest) - static_cast<double>(row.x[row.target]));
-  return {beyond, mass + own, below};
+  return {sum.beyond_one(), mass + own, below};
 }
 
 template <class T>

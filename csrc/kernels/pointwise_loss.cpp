@@ -14,6 +14,15 @@ DNN_INLINE Vec<T> number(double x) {
   return Vec<T>::set(static_cast<T>(x));
 }
 
+// log(1 + e) for e in [0, 1]: 2 artanh(e / (2 + e)). A third of the time of log1p, which takes any number.
+DNN_INLINE Vec<float> log1p_unit(Vec<float> e) {
+  using V = Vec<float>;
+  constexpr float kTerms[] = {2.0f, 2.0f / 3, 2.0f / 5, 2.0f / 7, 2.0f / 9, 2.0f / 11, 2.0f / 13, 2.0f / 15};
+  const V s = e / (V::set(2) + e);
+  return s * polynomial(s * s, kTerms);
+}
+DNN_INLINE Vec<double> log1p_unit(Vec<double> e) { return log1p(e); }
+
 template <LossOp op, class T>
 DNN_INLINE Vec<T> loss_of(Vec<T> x, Vec<T> t, Vec<T> parameter) {
   using V = Vec<T>;
@@ -32,12 +41,15 @@ DNN_INLINE Vec<T> loss_of(Vec<T> x, Vec<T> t, Vec<T> parameter) {
     const V least = V::set(-100);
     return (t - one) * max(least, log1p(-x)) - t * max(least, log(x));
   }
-  if constexpr (op == LossOp::bce_with_logits) return max(zero, x) - x * t + log1p(exp(-abs(x)));
+  if constexpr (op == LossOp::bce_with_logits) return max(zero, x) - x * t + log1p_unit(exp(-abs(x)));
   if constexpr (op == LossOp::kl_div) return select(t == zero, zero, t * log(t)) - t * x;
   if constexpr (op == LossOp::kl_div_log) return exp(t) * (t - x);
   if constexpr (op == LossOp::poisson_nll_log) return exp(x) - t * x;
   if constexpr (op == LossOp::poisson_nll) return x - t * log(x + parameter);
-  if constexpr (op == LossOp::soft_margin) return softplus(-(t * x));
+  if constexpr (op == LossOp::soft_margin) {
+    const V z = -(t * x);
+    return max(zero, z) + log1p_unit(exp(-abs(z)));
+  }
 }
 
 template <LossOp op, class T>

@@ -108,7 +108,7 @@ void backward_rows(const SoftmaxBackwardArgs& args, int64_t begin, int64_t end) 
 // Columns per tile: what fits kTileBytes, a whole number of vectors.
 template <class T>
 int64_t tile_columns(int64_t n, int64_t inner) {
-  constexpr int64_t N = Vec<T>::N, kMost = 512;
+  constexpr int64_t N = Vec<T>::N, kMost = 256;
   const int64_t fit = kTileBytes / static_cast<int64_t>(sizeof(T)) / std::max<int64_t>(n, 1) / N * N;
   const int64_t needed = (inner + N - 1) / N * N;
   return std::max<int64_t>(N, std::min({fit, needed, kMost}));
@@ -132,72 +132,69 @@ DNN_INLINE void store_lanes(Vec<T> v, T* p, int64_t lanes) {
   lanes == Vec<T>::N ? v.store(p) : v.store(p, lanes);
 }
 
+// log(sum e^x) = largest + log, or e^x / sum = e * factor, of one vector of columns.
+template <class T>
+struct ColumnSums {
+  Vec<T> largest, factor, log;
+};
+
+// tile: n x step, one vector wide here. Softmax leaves its exponentials there.
+template <class T>
+DNN_INLINE ColumnSums<T> sum_columns(T* tile, int64_t n, int64_t step, bool keeps_powers) {
+  using V = Vec<T>;
+  constexpr int64_t kSpan = PartialSum<T>::kSpan;
+  const V one = V::set(1), rounder = V::set(kRounder<T>);
+  V largest = V::load(tile);
+  for (int64_t j = 1; j < n; ++j) largest = max(V::load(tile + j * step), largest);
+  V ones = V::zero(), others = V::zero();
+  for (int64_t from = 0; from < n; from += kSpan) {
+    PartialSum<T> sum;
+    for (int64_t j = from; j < std::min(n, from + kSpan); ++j) {
+      const V power = exp(V::load(tile + j * step) - largest);
+      sum.add(power);
+      if (keeps_powers) power.store(tile + j * step);
+    }
+    ones = ones + (((sum.all - sum.others) + rounder) - rounder);
+    others = others + sum.others;
+  }
+  others = others + (largest - largest);  // NaN where the largest is infinite
+  if (keeps_powers) return {largest, one / (ones + others), V::zero()};
+  return {largest, V::zero(), log1p((ones - one) + others)};
+}
+
 // One tile: x and y point at its first column; `room` is scratch memory.
 template <class T>
 void softmax_tile(const SoftmaxArgs& args, const T* x, T* y, int64_t width, std::byte* room) {
   using V = Vec<T>;
-  constexpr int64_t kSpan = 64;  // values added before the sum moves on
-  const int64_t n = args.n, step = tile_columns<T>(n, args.inner);
-  T* const largest = reinterpret_cast<T*>(room);
-  T* const ones = largest + step;
-  T* const rest = ones + step;
-  T* const part = rest + step;
-  T* const tile = part + step;
+  const int64_t n = args.n, inner = args.inner, step = tile_columns<T>(n, inner);
+  T* const tile = reinterpret_cast<T*>(room);
+  ColumnSums<T>* const sums = reinterpret_cast<ColumnSums<T>*>(tile + n * step);
   const bool keeps_powers = args.op == SoftmaxOp::softmax;
-  for_vectors<T>(width, [&](int64_t i, int64_t) {
-    V::set(-std::numeric_limits<T>::infinity()).store(largest + i);
-    V::zero().store(ones + i);
-    V::zero().store(rest + i);
-  });
   for (int64_t j = 0; j < n; ++j)
     for_vectors<T>(
-        width, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
-          const V v = load_lanes(x + j * args.inner + i, lanes);
-          v.store(tile + j * step + i);
-          max(v, V::load(largest + i)).store(largest + i);
-        });
-  for (int64_t from = 0; from < n; from += kSpan) {
-    for_vectors<T>(width, [&](int64_t i, int64_t) { V::zero().store(part + i); });
-    for (int64_t j = from; j < std::min(n, from + kSpan); ++j)
-      for_vectors<T>(
-          width, [&](int64_t i, int64_t) __attribute__((always_inline)) {
-            const V v = V::load(tile + j * step + i), top_value = V::load(largest + i);
-            const Mask<T> top = v == top_value;
-            const V power = exp(v - top_value);
-            if (keeps_powers) power.store(tile + j * step + i);
-            (V::load(ones + i) + select(top, V::set(1), V::zero())).store(ones + i);
-            (V::load(part + i) + select(top, V::zero(), power)).store(part + i);
-          });
-    for_vectors<T>(width, [&](int64_t i, int64_t) { (V::load(rest + i) + V::load(part + i)).store(rest + i); });
-  }
-  for_vectors<T>(width, [&](int64_t i, int64_t) {  // NaN where the largest is infinite
-    const V top_value = V::load(largest + i);
-    (V::load(rest + i) + (top_value - top_value)).store(rest + i);
-  });
-  if (keeps_powers)
-    for_vectors<T>(width, [&](int64_t i, int64_t) { (V::set(1) / (V::load(ones + i) + V::load(rest + i))).store(part + i); });
-  else
-    for_vectors<T>(width, [&](int64_t i, int64_t) { log1p((V::load(ones + i) - V::set(1)) + V::load(rest + i)).store(part + i); });
+        width, [&](int64_t i, int64_t lanes)
+                   __attribute__((always_inline)) { load_lanes(x + j * inner + i, lanes).store(tile + j * step + i); });
   if (args.op == SoftmaxOp::logsumexp) {
     for_vectors<T>(width, [&](int64_t i, int64_t lanes) {
-      const V top_value = V::load(largest + i);
-      const Mask<T> infinite = abs(top_value) == V::set(std::numeric_limits<T>::infinity());
-      V sum = top_value + V::load(part + i);
+      const ColumnSums<T> found = sum_columns(tile + i, n, step, false);
+      const Mask<T> infinite = abs(found.largest) == V::set(std::numeric_limits<T>::infinity());
+      V sum = found.largest + found.log;
       if (any(infinite)) {
         Mask<T> has_nan = is_nan(V::zero());
         for (int64_t j = 0; j < n; ++j) has_nan = has_nan | is_nan(V::load(tile + j * step + i));
-        sum = select(infinite & ~has_nan, top_value, sum);
+        sum = select(infinite & ~has_nan, found.largest, sum);
       }
       store_lanes(sum, y + i, lanes);
     });
     return;
   }
+  for_vectors<T>(width, [&](int64_t i, int64_t) { sums[i / V::N] = sum_columns(tile + i, n, step, keeps_powers); });
   for (int64_t j = 0; j < n; ++j)
     for_vectors<T>(
         width, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
           const V v = V::load(tile + j * step + i);
-          const V result = keeps_powers ? v * V::load(part + i) : (v - V::load(largest + i)) - V::load(part + i);
-          store_lanes(result, y + j * args.inner + i, lanes);
+          const ColumnSums<T>& found = sums[i / V::N];
+          store_lanes(keeps_powers ? v * found.factor : (v - found.largest) - found.log, y + j * inner + i, lanes);
         });
 }
 

@@ -55,36 +55,51 @@ DNN_INLINE T largest_of_row(const T* x, int64_t classes) {
   return reduce_max(max(max(a, b), max(c, d)));
 }
 
+// Exponentials e <= 1 added up twice, with and without those that are 1. The difference is their number, since at most kSpan values per
+// lane come together here. A count beside the sum of the others cost two selects more per vector: 15 % of softmax.
+template <class T>
+struct PartialSum {
+  static constexpr int64_t kSpan = 64;
+  Vec<T> all = Vec<T>::zero(), others = Vec<T>::zero();
+
+  DNN_INLINE void add(Vec<T> e) {
+    all = all + e;
+    others = others + select(e < Vec<T>::set(1), e, Vec<T>::zero());
+  }
+};
+
 // Of at least one register; the exponentials go to `e`, unless null.
 template <class T>
 RowSum<T> sum_long_row(const T* x, int64_t classes, T* e, T largest) {
   using V = Vec<T>;
-  constexpr int64_t N = V::N, kSpan = 64 * N;  // lanes add 64 values before they are joined in float64
+  constexpr int64_t N = V::N, kSpan = PartialSum<T>::kSpan * N;
   const V top_value = V::set(largest);
   double count = 0, others = 0;
   for (int64_t begin = 0; begin < classes; begin += kSpan) {
     const int64_t end = std::min(classes, begin + kSpan);
-    V ones = V::zero(), rest = V::zero();
-    const auto add = [&](V v) __attribute__((always_inline)) {
-      const Mask<T> top = v == top_value;
-      const V power = exp(v - top_value);
-      ones = ones + select(top, V::set(1), V::zero());
-      rest = rest + select(top, V::zero(), power);
-      return power;
-    };
+    PartialSum<T> sum;
     int64_t i = begin;
+    const auto loop = [&](auto store) __attribute__((always_inline)) {
+      for (; i + N <= end; i += N) {
+        const V power = exp(V::load(x + i) - top_value);
+        sum.add(power);
+        store(power);
+      }
+    };
     if (e != nullptr)
-      for (; i + N <= end; i += N) add(V::load(x + i)).store(e + i);
+      loop([&](V power) __attribute__((always_inline)) { power.store(e + i); });
     else
-      for (; i + N <= end; i += N) add(V::load(x + i));
+      loop([](V) {});
     if (i < end) {
       V v = V::set(-std::numeric_limits<T>::infinity());
       for (int64_t j = 0; j < end - i; ++j) v.v[j] = x[i + j];
-      const V power = add(v);
+      const V power = exp(v - top_value);
+      sum.add(power);
       if (e != nullptr) power.store(e + i, end - i);
     }
-    count += reduce_add(ones);
-    others += reduce_add(rest);
+    const double rest = reduce_add(sum.others), ones = static_cast<double>(reduce_add(sum.all)) - rest;
+    count += (ones + kRounder<double>) - kRounder<double>;
+    others += rest;
   }
   return {largest, static_cast<T>(count), static_cast<T>(others) + (largest - largest)};
 }
