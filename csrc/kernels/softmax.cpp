@@ -28,7 +28,7 @@ void softmax_rows(const SoftmaxArgs& args, int64_t begin, int64_t end, std::byte
       continue;
     }
     T* e = stream ? reinterpret_cast<T*>(scratch) : y;
-    const V factor = V::set(static_cast<T>(1 / sum_long_row(x, n, e, largest_of_row(x, n)).total()));
+    const V factor = V::set(static_cast<T>(1 / sum_long_row<T, Ones::Together>(x, n, e, largest_of_row(x, n)).total()));
     map_row(
         e, y, n, stream, [&](V v) __attribute__((always_inline)) { return v * factor; });
   }
@@ -142,15 +142,15 @@ struct ColumnSums {
 template <class T>
 DNN_INLINE ColumnSums<T> sum_columns(T* tile, int64_t n, int64_t step, bool keeps_powers) {
   using V = Vec<T>;
-  constexpr int64_t kSpan = PartialSum<T>::kSpan;
+  constexpr int64_t kSpan = PartialSum<T, Ones::Apart>::kSpan;
   const V one = V::set(1), rounder = V::set(kRounder<T>);
   V largest = V::load(tile);
   for (int64_t j = 1; j < n; ++j) largest = max(V::load(tile + j * step), largest);
   V ones = V::zero(), others = V::zero();
   for (int64_t from = 0; from < n; from += kSpan) {
-    PartialSum<T> sum;
+    PartialSum<T, Ones::Apart> sum;
     for (int64_t j = from; j < std::min(n, from + kSpan); ++j) {
-      const V power = exp(V::load(tile + j * step) - largest);
+      const V power = exp_of_negative(V::load(tile + j * step) - largest);
       sum.add(power);
       if (keeps_powers) power.store(tile + j * step);
     }

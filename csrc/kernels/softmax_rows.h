@@ -55,33 +55,42 @@ DNN_INLINE T largest_of_row(const T* x, int64_t classes) {
   return reduce_max(max(max(a, b), max(c, d)));
 }
 
-// Exponentials e <= 1 added up twice, with and without those that are 1. The difference is their number, since at most kSpan values per
-// lane come together here. A count beside the sum of the others cost two selects more per vector: 15 % of softmax.
-template <class T>
+// e^x for x <= 0 or NaN: one clamp less.
+DNN_INLINE Vec<float> exp_of_negative(Vec<float> x) {
+  if constexpr (kFused) return detail::exp_clamped(max(Vec<float>::set(-104.0f), x));
+  return exp(x);
+}
+DNN_INLINE Vec<double> exp_of_negative(Vec<double> x) { return exp(x); }
+
+enum class Ones : bool { Together, Apart };  // whether the exponentials that are 1 are told from the others
+
+// Exponentials e <= 1 added up, Apart also without those that are 1: the difference is their number, since at most kSpan values per lane
+// come together here. (A count beside the sum of the others took two selects per vector more.)
+template <class T, Ones kOnes>
 struct PartialSum {
   static constexpr int64_t kSpan = 64;
   Vec<T> all = Vec<T>::zero(), others = Vec<T>::zero();
 
   DNN_INLINE void add(Vec<T> e) {
     all = all + e;
-    others = others + select(e < Vec<T>::set(1), e, Vec<T>::zero());
+    if constexpr (kOnes == Ones::Apart) others = others + select(e < Vec<T>::set(1), e, Vec<T>::zero());
   }
 };
 
-// Of at least one register; the exponentials go to `e`, unless null.
-template <class T>
+// Of at least one register; the exponentials go to `e`, unless null. Together: all of the sum is in `others`.
+template <class T, Ones kOnes = Ones::Apart>
 RowSum<T> sum_long_row(const T* x, int64_t classes, T* e, T largest) {
   using V = Vec<T>;
-  constexpr int64_t N = V::N, kSpan = PartialSum<T>::kSpan * N;
+  constexpr int64_t N = V::N, kSpan = PartialSum<T, kOnes>::kSpan * N;
   const V top_value = V::set(largest);
   double count = 0, others = 0;
   for (int64_t begin = 0; begin < classes; begin += kSpan) {
     const int64_t end = std::min(classes, begin + kSpan);
-    PartialSum<T> sum;
+    PartialSum<T, kOnes> sum;
     int64_t i = begin;
     const auto loop = [&](auto store) __attribute__((always_inline)) {
       for (; i + N <= end; i += N) {
-        const V power = exp(V::load(x + i) - top_value);
+        const V power = exp_of_negative(V::load(x + i) - top_value);
         sum.add(power);
         store(power);
       }
@@ -97,9 +106,13 @@ RowSum<T> sum_long_row(const T* x, int64_t classes, T* e, T largest) {
       sum.add(power);
       if (e != nullptr) power.store(e + i, end - i);
     }
-    const double rest = reduce_add(sum.others), ones = static_cast<double>(reduce_add(sum.all)) - rest;
-    count += (ones + kRounder<double>) - kRounder<double>;
-    others += rest;
+    if constexpr (kOnes == Ones::Together) {
+      others += reduce_add(sum.all);
+    } else {
+      const double rest = reduce_add(sum.others), ones = static_cast<double>(reduce_add(sum.all)) - rest;
+      count += (ones + kRounder<double>) - kRounder<double>;
+      others += rest;
+    }
   }
   return {largest, static_cast<T>(count), static_cast<T>(others) + (largest - largest)};
 }
