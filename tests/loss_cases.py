@@ -1,4 +1,4 @@
-"""One case per loss and way to call it: PyTorch's names, float64 inputs. Shared by the tests and tests/golden/make_loss_golden.py."""
+"""One case per loss and way to call it: PyTorch's names, float64 inputs. Read by the tests and golden/make_loss_golden.py."""
 
 from __future__ import annotations
 

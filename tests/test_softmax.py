@@ -71,9 +71,9 @@ def test_special_values(isa, repeat):
     rows = [[-INF, -INF], [INF, 1.0], [INF, INF], [NAN, 1.0], [NAN, INF], [1.0, -INF], [3e38, -3e38]]
     ordinary = [False] * 5 + [True] * 2
     x = np.tile(np.array(rows, np.float32), (1, repeat))
-    for values, dim in ((x, 1), (np.repeat(x[:, :, None], 19, 2), 1)):
+    for lines in (x, np.repeat(x[:, :, None], 19, 2)):
         with use_isa(isa):
-            found = {name: numbers(getattr(dnn, name)(tensor(values), dim)) for name in FUNCTIONS}
+            found = {name: numbers(getattr(dnn, name)(tensor(lines), 1)) for name in FUNCTIONS}
         for name in ("softmax", "log_softmax"):
             lost = np.isnan(found[name]).reshape(len(rows), -1)
             assert lost.all(axis=1).tolist() == [not fine for fine in ordinary], name
