@@ -43,5 +43,6 @@ void add_reduce_rows();
 void add_copy_rows();
 void add_index_rows();
 void add_train_rows();
+void add_loss_rows();
 
 }  // namespace dnncore::bench

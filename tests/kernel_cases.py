@@ -25,6 +25,10 @@ def _random(*shape: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
 
 
+def _unit(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng([seed, count]).random(count, dtype=np.float32)
+
+
 def _gemm() -> list[np.ndarray]:
     a, b = tensor(_random(301, 517)), tensor(_random(517, 263))
     square = tensor(_random(3, 130, 70))
@@ -142,6 +146,46 @@ def _optimizer() -> list[np.ndarray]:
             optimizer.step()
         found += [numbers(parameter) for parameter in parameters]
     return found
+def _softmax() -> list[np.ndarray]:
+    rows, columns = tensor(_random(300, 301)), tensor(_random(3, 40, 701))
+    found = [function(x, 1) for x in (rows, columns, rows[:, :7]) for function in (dnn.softmax, dnn.log_softmax, dnn.logsumexp)]
+    return [numbers(y) for y in found]
+
+
+def _softmax_backward() -> list[np.ndarray]:
+    found = []
+    for shape in ((300, 301), (3, 40, 701)):
+        for function in (dnn.softmax, dnn.log_softmax):
+            x = tensor(_random(*shape)).requires_grad_()
+            function(x, 1).backward(tensor(_random(*shape, seed=1)))
+            found.append(numbers(x.grad))
+    return found
+
+
+def _pointwise_loss() -> list[np.ndarray]:
+    x, t = tensor(0.1 + 0.8 * _unit(100_001)), tensor(_unit(100_001, seed=1))
+    kinds = [dnn._core._pointwise_loss(kind, x, t, 0.5, how) for kind in dnn._core._loss_names() for how in ("mean", "none")]
+    return [numbers(y) for y in kinds]
+
+
+def _pointwise_loss_backward() -> list[np.ndarray]:
+    found = []
+    for kind in dnn._core._loss_names():
+        x = tensor(0.1 + 0.8 * _unit(100_001)).requires_grad_()
+        dnn._core._pointwise_loss(kind, x, tensor(_unit(100_001, seed=1)), 0.5, "sum").backward()
+        found.append(numbers(x.grad))
+    return found
+
+
+def _sgd() -> list[np.ndarray]:
+    parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
+    optimizer = dnn.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01)
+    for _ in range(3):
+        optimizer.zero_grad()
+        for parameter in parameters:
+            (parameter * parameter).sum().backward()
+        optimizer.step()
+    return [numbers(parameter) for parameter in parameters]
 
 
 def _random_numbers() -> list[np.ndarray]:
@@ -187,5 +231,10 @@ KERNELS = {
     "nonzero": KernelCase(_nonzero, exact=True),
     "cross_entropy": KernelCase(_cross_entropy, exact=False),
     "optimizer": KernelCase(_optimizer, exact=False),
+    "softmax": KernelCase(_softmax, exact=False),
+    "softmax_backward": KernelCase(_softmax_backward, exact=False),
+    "pointwise_loss": KernelCase(_pointwise_loss, exact=False),
+    "pointwise_loss_backward": KernelCase(_pointwise_loss_backward, exact=False),
+    "sgd": KernelCase(_sgd, exact=False),
     "random": KernelCase(_random_numbers, exact=True),
 }

@@ -252,7 +252,7 @@ void bind_selection(py::module_& m) {
   m.def("stack", &ops::stack, py::arg("tensors"), py::arg("dim") = 0, "Tensors joined along a new dimension.");
 }
 
-// --- Products and losses ----------------------------------------------------------------------------------------------
+// --- Products -------------------------------------------------------------------------------------------------------
 Tensor product_of_rank(const char* op, int rank, const Tensor& a, const Tensor& b) {
   DNN_CHECK(a.ndim() == rank && b.ndim() == rank, ValueError, op, ": expected two ", rank, "-d tensors, got shapes ", a.shape(), " and ",
             b.shape());
@@ -267,13 +267,6 @@ Activation activation_of(const std::optional<std::string>& name) {
   for (const auto& [text, activation] : known)
     if (*name == text) return activation;
   throw ValueError(concat("linear: expected activation None, 'relu', 'tanh', 'sigmoid' or 'gelu', got '", *name, "'"));
-}
-
-ops::Reduction reduction_of(const std::string& name) {
-  if (name == "mean") return ops::Reduction::Mean;
-  if (name == "sum") return ops::Reduction::Sum;
-  DNN_CHECK(name == "none", ValueError, "cross_entropy: expected reduction 'mean', 'sum' or 'none', got '", name, "'");
-  return ops::Reduction::None;
 }
 
 void bind_products(py::module_& m) {
@@ -294,13 +287,6 @@ void bind_products(py::module_& m) {
       },
       py::arg("input"), py::arg("weight"), py::arg("bias") = py::none(), py::arg("activation") = py::none(),
       "activation(input @ weight.T + bias); weight is (out, in).");
-  m.def(
-      "cross_entropy",
-      [](const Tensor& input, const Tensor& target, int64_t ignore_index, const std::string& reduction) {
-        return ops::cross_entropy(input, target, ignore_index, reduction_of(reduction));
-      },
-      py::arg("input"), py::arg("target"), py::arg("ignore_index") = -100, py::arg("reduction") = "mean",
-      "Cross entropy of logits (N, C) and class indices (N).");
   m.def(
       "result_type",
       [](const TensorOrNumber& x, const TensorOrNumber& z) {

@@ -11,6 +11,11 @@
 #include "kernels/optimizer.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
+#include "kernels/pointwise_loss.h"
+#include "kernels/random.h"
+#include "kernels/reduce.h"
+#include "kernels/sgd.h"
+#include "kernels/softmax.h"
 
 namespace dnncore {
 

@@ -78,19 +78,31 @@ namespace {
 template <class T>
 void cross_entropy_row(const CrossEntropyArgs& args, int64_t row) {
   const T* x = static_cast<const T*>(args.x) + row * args.x_row;
-  const int64_t target = args.target[row];
-  const bool ignored = target == args.ignore_index;
+  const T* q = args.probabilities == nullptr ? nullptr : static_cast<const T*>(args.probabilities) + row * args.classes;
+  const int64_t target = q == nullptr ? args.target[row] : 0;
+  const bool ignored = q == nullptr && target == args.ignore_index;
   const bool in_range = target >= 0 && target < args.classes;
-  double largest = -std::numeric_limits<double>::infinity(), sum = 0;
+  const auto weight = [&](int64_t j) { return args.weight == nullptr ? 1.0 : static_cast<double>(static_cast<const T*>(args.weight)[j]); };
+  const auto coefficient = [&](int64_t j) {
+    const double share = q == nullptr ? static_cast<double>(j == target) : static_cast<double>(q[j]);
+    return weight(j) * (share * (1 - args.smoothing) + args.smoothing / static_cast<double>(args.classes));
+  };
+  double largest = -std::numeric_limits<double>::infinity(), sum = 0, mass = 0, below = 0;
   for (int64_t j = 0; j < args.classes; ++j) largest = std::isnan(x[j]) || x[j] > largest ? x[j] : largest;
-  for (int64_t j = 0; j < args.classes; ++j) sum += std::exp(x[j] - largest);
-  if (args.loss != nullptr)
-    static_cast<T*>(args.loss)[row] = ignored ? 0 : static_cast<T>(in_range ? std::log(sum) + (largest - x[target]) : NAN);
+  for (int64_t j = 0; j < args.classes; ++j) {
+    sum += std::exp(x[j] - largest);
+    const double b = coefficient(j);
+    mass += b;
+    if (b != 0 || q != nullptr || args.smoothing != 0) below += b * (largest - x[j]);
+  }
+  if (args.loss != nullptr) static_cast<T*>(args.loss)[row] = ignored ? 0 : static_cast<T>(in_range ? mass * std::log(sum) + below : NAN);
+  if (args.row_weight != nullptr)
+    static_cast<T*>(args.row_weight)[row] = static_cast<T>(ignored ? 0 : q != nullptr || !in_range ? 1 : weight(target));
   if (args.dx == nullptr) return;
   for (int64_t j = 0; j < args.classes; ++j) {
     const double softmax = std::exp(x[j] - largest) / sum;
     static_cast<T*>(args.dx)[row * args.classes + j] =
-        ignored ? 0 : static_cast<T>(in_range ? args.scale * (softmax - (j == target)) : NAN);
+        ignored ? 0 : static_cast<T>(in_range ? args.scale * (softmax * mass - coefficient(j)) : NAN);
   }
 }
 

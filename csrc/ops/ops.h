@@ -9,6 +9,7 @@
 #include "kernels/activation.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/pointwise_loss.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 
@@ -113,9 +114,20 @@ Tensor matmul(const Tensor& a, const Tensor& b);  // NumPy's and PyTorch's rules
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias,
               Activation activation = Activation::None);  // weight (out, in); bias may be undefined
 
-// --- Losses (loss.cpp) ------------------------------------------------------------------------------------------------
+// --- Softmax (softmax.cpp) --------------------------------------------------------------------------------------------
+Tensor softmax(const Tensor& x, int64_t dim);
+Tensor log_softmax(const Tensor& x, int64_t dim);
+Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim);  // dims empty: over all
+
+// --- Losses (loss.cpp, pointwise_loss.cpp) ----------------------------------------------------------------------------
 enum class Reduction : uint8_t { None, Mean, Sum };
-Tensor cross_entropy(const Tensor& logits, const Tensor& target, int64_t ignore_index, Reduction reduction);
+// Logits (C,), (N, C) or (N, C, d1, ...); target: class numbers without the C, or probabilities of the logits' shape. `weight` per class,
+// may be undefined. Mean: over the weights of the targets that are not ignored, or over the rows of probabilities.
+Tensor cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& weight, int64_t ignore_index, double smoothing,
+                     Reduction reduction);
+Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight, int64_t ignore_index, Reduction reduction);
+// `parameter`: beta of smooth_l1, delta of huber, eps of poisson_nll.
+Tensor pointwise_loss(LossOp op, const Tensor& x, const Tensor& t, double parameter, Reduction reduction);
 
 // Promotion of two operands as torch.result_type: tensors with dimensions beat 0-D tensors beat numbers within a category.
 DType result_type(const Tensor& a, const Tensor& b);

@@ -32,6 +32,33 @@ from dnncore.nn.loss import CrossEntropyLoss
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from dnncore.nn.parameter_container import ParameterDict, ParameterList
+from dnncore.nn.loss import (
+    BCELoss,
+    BCEWithLogitsLoss,
+    CrossEntropyLoss,
+    GaussianNLLLoss,
+    HuberLoss,
+    KLDivLoss,
+    L1Loss,
+    MSELoss,
+    NLLLoss,
+    PoissonNLLLoss,
+    SmoothL1Loss,
+    SoftMarginLoss,
+)
+from dnncore.nn.margin_loss import (
+    CosineEmbeddingLoss,
+    CosineSimilarity,
+    HingeEmbeddingLoss,
+    MarginRankingLoss,
+    MultiLabelSoftMarginLoss,
+    MultiMarginLoss,
+    PairwiseDistance,
+    TripletMarginLoss,
+)
+from dnncore.nn.module import Module
+from dnncore.nn.parameter import Parameter
+from dnncore.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
     "CELU",
@@ -42,6 +69,10 @@ __all__ = [
     "AlphaDropout",
     "Bilinear",
     "Buffer",
+    "BCELoss",
+    "BCEWithLogitsLoss",
+    "CosineEmbeddingLoss",
+    "CosineSimilarity",
     "CrossEntropyLoss",
     "Dropout",
     "Dropout1d",
@@ -60,6 +91,16 @@ __all__ = [
     "LogSigmoid",
     "Maxout",
     "Mish",
+    "GaussianNLLLoss",
+    "HingeEmbeddingLoss",
+    "HuberLoss",
+    "Identity",
+    "KLDivLoss",
+    "L1Loss",
+    "Linear",
+    "LogSoftmax",
+    "MSELoss",
+    "MarginRankingLoss",
     "Module",
     "ModuleDict",
     "ModuleList",
@@ -68,6 +109,12 @@ __all__ = [
     "RReLU",
     "ParameterDict",
     "ParameterList",
+    "MultiLabelSoftMarginLoss",
+    "MultiMarginLoss",
+    "NLLLoss",
+    "PairwiseDistance",
+    "Parameter",
+    "PoissonNLLLoss",
     "ReLU",
     "ReLU6",
     "Sequential",
@@ -82,6 +129,13 @@ __all__ = [
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
+    "Tanh",
+    "TripletMarginLoss",
     "functional",
     "init",
     "utils",

@@ -2,12 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn._functional_activation import *  # noqa: F403
 from dnncore.nn._functional_dropout import *  # noqa: F403
+from dnncore.nn._functional_loss import binary_cross_entropy as binary_cross_entropy
+from dnncore.nn._functional_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
+from dnncore.nn._functional_loss import cross_entropy as cross_entropy
+from dnncore.nn._functional_loss import gaussian_nll_loss as gaussian_nll_loss
+from dnncore.nn._functional_loss import huber_loss as huber_loss
+from dnncore.nn._functional_loss import kl_div as kl_div
+from dnncore.nn._functional_loss import l1_loss as l1_loss
+from dnncore.nn._functional_loss import mse_loss as mse_loss
+from dnncore.nn._functional_loss import nll_loss as nll_loss
+from dnncore.nn._functional_loss import poisson_nll_loss as poisson_nll_loss
+from dnncore.nn._functional_loss import smooth_l1_loss as smooth_l1_loss
+from dnncore.nn._functional_loss import soft_margin_loss as soft_margin_loss
+from dnncore.nn._functional_margin import cosine_embedding_loss as cosine_embedding_loss
+from dnncore.nn._functional_margin import cosine_similarity as cosine_similarity
+from dnncore.nn._functional_margin import hinge_embedding_loss as hinge_embedding_loss
+from dnncore.nn._functional_margin import margin_ranking_loss as margin_ranking_loss
+from dnncore.nn._functional_margin import multi_margin_loss as multi_margin_loss
+from dnncore.nn._functional_margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
+from dnncore.nn._functional_margin import pairwise_distance as pairwise_distance
+from dnncore.nn._functional_margin import triplet_margin_loss as triplet_margin_loss
+from dnncore.nn._functional_softmax import log_softmax as log_softmax
+from dnncore.nn._functional_softmax import softmax as softmax
+from dnncore.nn._functional_softmax import softmin as softmin
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -78,65 +99,3 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     rows = _core.linear(input2.reshape(-1, second), weight.reshape(outputs * first, second))
     output = rows.reshape(-1, outputs, first).matmul(input1.reshape(-1, first, 1)).reshape(*lead, outputs)
     return output if bias is None else output + bias
-
-
-def tanh(input: Tensor) -> Tensor:
-    """Return the hyperbolic tangent of every element.
-
-    Examples
-    --------
-    >>> import dnncore as dnn
-    >>> import dnncore.nn.functional as F
-    >>> F.tanh(dnn.zeros(1)).tolist()
-    [0.0]
-    """
-    return _core.tanh(input)
-
-
-def sigmoid(input: Tensor) -> Tensor:
-    """Return 1 / (1 + exp(-x)) of every element.
-
-    Examples
-    --------
-    >>> import dnncore as dnn
-    >>> import dnncore.nn.functional as F
-    >>> F.sigmoid(dnn.zeros(1)).tolist()
-    [0.5]
-    """
-    return _core.sigmoid(input)
-
-
-def cross_entropy(
-    input: Tensor, target: Tensor, *, ignore_index: int = -100, reduction: Literal["mean", "sum", "none"] = "mean"
-) -> Tensor:
-    """Return ``-log(softmax(input)[target])``, the loss of logits against class numbers.
-
-    Parameters
-    ----------
-    input : Tensor of shape (N, C)
-        Logits, never probabilities.
-    target : Tensor of shape (N,), int64
-        Class numbers from 0 to C - 1.
-    ignore_index : int, default -100
-        A target that counts neither in the loss nor in the mean.
-    reduction : {"mean", "sum", "none"}, default "mean"
-        Mean over the counted samples, their sum, or one value each.
-
-    Returns
-    -------
-    Tensor
-        0-D, or of shape (N,) with ``reduction="none"``.
-
-    Raises
-    ------
-    ValueError
-        If the shapes do not fit or a target is out of range.
-
-    Examples
-    --------
-    >>> import dnncore as dnn
-    >>> import dnncore.nn.functional as F
-    >>> round(F.cross_entropy(dnn.zeros(3, 10), dnn.tensor([1, 2, 3])).item(), 4)
-    2.3026
-    """
-    return _core.cross_entropy(input, target, ignore_index, reduction)

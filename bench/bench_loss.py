@@ -1,0 +1,149 @@
+"""Softmax and losses, forward and with the gradient: dnncore against the best NumPy form and PyTorch.
+
+Steps (fwd+bwd) make the loss and the gradient of its input, as a training step does; PyTorch runs eagerly.
+"""
+
+import common  # first: clears OPENBLAS_CORETYPE
+import dnncore as dnn
+import numpy as np
+import reference_numpy
+from dnncore.nn import functional as F
+
+SHAPES = ((128, 10), (128, 1000), (640, 10000))
+PAIRS = ((128, 784), (512, 4096))
+MAPS = ("softmax", "log_softmax")
+STEPS = ("cross_entropy", "cross_entropy smoothed", "mse", "bce_with_logits")
+
+COLUMNS = [
+    ("row", 34, ""),
+    ("threads", 7, "d"),
+    ("ours us", 10, ".1f"),
+    ("spread", 6, ".2f"),
+    ("NumPy us", 10, ".1f"),
+    ("torch us", 10, ".1f"),
+    ("x NumPy", 7, ".2f"),
+    ("x torch", 7, ".2f"),
+]
+
+
+def numpy_softmax(x):
+    e = np.exp(x - x.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True)
+
+
+def numpy_log_softmax(x):
+    shifted = x - x.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def numpy_smoothed(x, target, smoothing=0.1):
+    logs = numpy_log_softmax(x)
+    rows = np.arange(len(x))
+    loss = -((1 - smoothing) * logs[rows, target] + smoothing * logs.mean(axis=1)).mean()
+    gradient = np.exp(logs) - smoothing / x.shape[1]
+    gradient[rows, target] -= 1 - smoothing
+    return loss, gradient / len(x)
+
+
+def numpy_mse(x, target):
+    difference = x - target
+    return np.vdot(difference, difference) / x.size, difference * (2 / x.size)
+
+
+def numpy_bce(x, target):
+    e = np.exp(-np.abs(x))
+    loss = (np.maximum(x, 0) - x * target + np.log1p(e)).mean()
+    return loss, (np.where(x < 0, e, 1) / (1 + e) - target) / x.size
+
+
+NUMPY = {
+    "softmax": numpy_softmax,
+    "log_softmax": numpy_log_softmax,
+    "cross_entropy": reference_numpy.cross_entropy,
+    "cross_entropy smoothed": numpy_smoothed,
+    "mse": numpy_mse,
+    "bce_with_logits": numpy_bce,
+}
+NAMES = {"mse": "mse_loss", "bce_with_logits": "binary_cross_entropy_with_logits"}
+
+
+def loss_step(functions, name, x, target):
+    """A call that returns the gradient of the loss for the leaf `x`."""
+    function = getattr(functions, NAMES.get(name, "cross_entropy"))
+    options = {"label_smoothing": 0.1} if name.endswith("smoothed") else {}
+
+    def run():
+        x.grad = None
+        function(x, target, **options).backward()
+        return x.grad
+
+    return run
+
+
+def contenders(name, x, target, torch):
+    numpy_form = NUMPY[name]
+    if name in MAPS:
+        tensor = dnn.from_numpy(x)
+        found = {"ours": lambda: getattr(dnn, name)(tensor, 1), "NumPy": lambda: numpy_form(x)}
+        if torch is not None:
+            peer = torch.from_numpy(x)
+            found["torch"] = lambda: getattr(torch, name)(peer, 1)
+        return found
+    found = {
+        "ours": loss_step(F, name, dnn.from_numpy(x).requires_grad_(), dnn.from_numpy(target)),
+        "NumPy": lambda: numpy_form(x, target)[1],
+    }
+    if torch is not None:
+        leaf = torch.from_numpy(x).requires_grad_()
+        found["torch"] = loss_step(torch.nn.functional, name, leaf, torch.from_numpy(target))
+    return found
+
+
+def rows(options):
+    for name in (*MAPS, *STEPS):
+        for shape in PAIRS if name in NAMES else SHAPES:
+            label = f"{name} {shape[0]}x{shape[1]}{'' if name in MAPS else ' fwd+bwd'}"
+            if options.filter in label:
+                yield label, name, shape
+
+
+def measure(report, label, name, shape, count, options, torch):
+    random = np.random.default_rng(shape)
+    x = random.standard_normal(shape, dtype=np.float32)
+    target = random.random(shape, dtype=np.float32) if name in NAMES else random.integers(0, shape[1], shape[0])
+    found = contenders(name, x, target, torch)
+    if count == options.threads[0]:
+        wide = (x.astype(np.float64), target.astype(np.float64) if name in NAMES else target)
+        exact = NUMPY[name](wide[0]) if name in MAPS else NUMPY[name](*wide)[1]
+        common.check(label, found, exact, 3e-6)
+    timings = common.compare(found, options.quick)
+    ours = timings["ours"]
+    values = {
+        "row": label,
+        "threads": count,
+        "ours us": ours.median * 1e6,
+        "spread": ours.spread,
+        "NumPy us": timings["NumPy"].median * 1e6,
+        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
+        "x NumPy": common.ratio(timings["NumPy"], ours),
+        "x torch": common.ratio(timings.get("torch"), ours),
+    }
+    report.row(values, timings=timings)
+
+
+def main():
+    options = common.arguments(__doc__)
+    torch = common.find_torch(options)
+    report = common.Report("softmax and losses", options, COLUMNS, torch)
+    for count in options.threads:
+        with common.Threads(count, torch):
+            for label, name, shape in rows(options):
+                measure(report, label, name, shape, count, options, torch)
+    for count in options.threads:
+        for column in ("x NumPy", "x torch"):
+            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
+    report.finish()
+
+
+if __name__ == "__main__":
+    main()
