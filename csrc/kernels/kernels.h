@@ -1,14 +1,17 @@
 // All contract headers, and an id per kernel that carries the type of its arguments.
 #pragma once
 
+#include "kernels/along.h"
 #include "kernels/copy.h"
 #include "kernels/cross_entropy.h"
+#include "kernels/cumulate.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/sgd.h"
+#include "kernels/sort.h"
 
 namespace dnncore {
 

@@ -500,6 +500,8 @@ void cases_random() {
 
 }  // namespace
 
+#include "order_cases.h"
+
 #define KERNEL(name, Args) \
   TEST_CASE("kernel " #name " agrees with the reference") { cases_##name(); }
 #include "kernels/kernels.def"
