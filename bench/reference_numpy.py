@@ -185,6 +185,28 @@ def scatter_add(x, index, values):
     return x
 
 
+def scatter_dim(x, dim, index, values):
+    """x[index[i, j], j] += values[i, j] for dim 0: one count per column block, since np.add.at goes one element at a time."""
+    assert dim == 0
+    columns = x.shape[1]
+    places = (index * columns + np.arange(columns)).ravel()
+    return x + np.bincount(places, values.ravel(), x.size).reshape(x.shape).astype(x.dtype)
+
+
+def sort(x):
+    """Values and indices along the last dimension, equal entries in order."""
+    order = np.argsort(x, -1, kind="stable")
+    return np.take_along_axis(x, order, -1), order
+
+
+def topk(x, k):
+    """The k largest along the last dimension, in order."""
+    some = np.argpartition(x, x.shape[-1] - k, -1)[..., -k:]
+    values = np.take_along_axis(x, some, -1)
+    order = np.argsort(-values, -1)
+    return np.take_along_axis(values, order, -1), np.take_along_axis(some, order, -1)
+
+
 def nonzero(mask):
     return np.flatnonzero(mask)
 
@@ -301,6 +323,11 @@ FORMS = {
     "gather": gather,
     "scatter": scatter_add,
     "nonzero": nonzero,
+    "gather_dim": np.take_along_axis,
+    "scatter_dim": scatter_dim,
+    "sort": sort,
+    "topk": topk,
+    "cumulate": np.cumsum,
     "cross_entropy": cross_entropy,
     "sgd": sgd,
     "random": uniform,

@@ -210,6 +210,36 @@ def _dropout() -> list[np.ndarray]:
     y = nn.functional.dropout(leaf, 0.2)
     y.backward(tensor(_random(300_001, seed=1)))
     return [numbers(y), numbers(leaf.grad)]
+def _along(count: int, width: int, size: int) -> dnn.Tensor:
+    return tensor(np.random.default_rng([count, width]).integers(0, size, (count, width)))
+
+
+def _gather_dim() -> list[np.ndarray]:
+    x = tensor(_random(300, 700))
+    return [numbers(y) for y in (x.gather(0, _along(900, 700, 300)), x.gather(1, _along(300, 500, 700)))]
+
+
+def _scatter_dim() -> list[np.ndarray]:
+    x, src, index = tensor(_random(300, 700)), tensor(_random(900, 700, seed=1).round()), _along(900, 700, 300)
+    reduced = [x.round().scatter_reduce(0, index, src, how) for how in ("sum", "amax", "amin")]
+    return [numbers(y) for y in (x.scatter(0, index, src), *reduced, x.t().scatter_add(1, index.t(), src.t()))]
+
+
+def _sort() -> list[np.ndarray]:
+    x, y = tensor(_random(200_003)), tensor(_random(300, 701))
+    return [numbers(part) for part in (*x.sort(), *y.sort(0, True), *y.to(dnn.float64).sort())]
+
+
+def _topk() -> list[np.ndarray]:
+    x, y = tensor(_random(200_003)), tensor(_random(300, 701))
+    return [numbers(part) for part in (*x.topk(50), *y.topk(7, 0, False), *y.to(dnn.float64).topk(9))]
+
+
+def _cumulate() -> list[np.ndarray]:
+    x, y = tensor(_random(100_003)), tensor(_random(300, 701))
+    near_one = 1 + y / 100
+    found = (y.cumsum(0), y.cumsum(1), near_one.cumprod(1), y.logcumsumexp(1), *y.cummax(0), *y.cummin(1), (x > 0).cumsum(0))
+    return [numbers(part) for part in found]
 
 
 KERNELS = {
@@ -229,6 +259,11 @@ KERNELS = {
     "gather": KernelCase(_gather, exact=True),
     "scatter": KernelCase(_scatter, exact=True),
     "nonzero": KernelCase(_nonzero, exact=True),
+    "gather_dim": KernelCase(_gather_dim, exact=True),
+    "scatter_dim": KernelCase(_scatter_dim, exact=False),
+    "sort": KernelCase(_sort, exact=True),
+    "topk": KernelCase(_topk, exact=True),
+    "cumulate": KernelCase(_cumulate, exact=False),
     "cross_entropy": KernelCase(_cross_entropy, exact=False),
     "optimizer": KernelCase(_optimizer, exact=False),
     "softmax": KernelCase(_softmax, exact=False),

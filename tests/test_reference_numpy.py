@@ -47,6 +47,22 @@ def test_scatter_add():
     np.testing.assert_allclose(reference_numpy.scatter_add(np.zeros((5, 70), np.float32), index, X[:6]), expected, rtol=1e-6)
 
 
+def test_scatter_along_a_dimension():
+    index = np.array([3, 1, 3, 0, 3, 1])[:, None] + np.arange(70) % 2
+    expected = Z[:5].copy()
+    np.add.at(expected, (index, np.arange(70)), X[:6])
+    np.testing.assert_allclose(reference_numpy.scatter_dim(Z[:5], 0, index, X[:6]), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_order():
+    values, indices = reference_numpy.sort(X)
+    np.testing.assert_array_equal(values, np.sort(X))
+    np.testing.assert_array_equal(np.take_along_axis(X, indices, -1), values)
+    values, indices = reference_numpy.topk(X, 5)
+    np.testing.assert_array_equal(values, np.sort(X)[:, :-6:-1])
+    np.testing.assert_array_equal(np.take_along_axis(X, indices, -1), values)
+
+
 def test_network_learns_along_its_gradient():
     """The loss falls by lr |gradient|^2 to first order."""
     random = np.random.default_rng(2)

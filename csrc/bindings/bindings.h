@@ -110,6 +110,9 @@ void bind_random(py::module_& m);
 void bind_repr(py::module_& m);
 void bind_train(py::module_& m);
 void bind_materialize(py::module_& m);
+void bind_select(py::module_& m);
+void bind_arrange(py::module_& m);
+void bind_compose(py::module_& m);
 void bind_system(py::module_& m);
 
 // Adds a method to the Tensor type: fn(const Tensor& self, ...).

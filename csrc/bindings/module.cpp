@@ -183,5 +183,8 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_repr(m);
   b::bind_train(m);
   b::bind_materialize(m);
+  b::bind_select(m);
+  b::bind_arrange(m);
+  b::bind_compose(m);
   b::bind_system(m);
 }

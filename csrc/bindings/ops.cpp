@@ -3,6 +3,7 @@
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "ops/tensor_ops.h"
 
 namespace dnncore::bindings {
 
@@ -66,23 +67,6 @@ PyTypeObject* make_extreme_type(const char* name) {
   return type;
 }
 
-// out[i...] = x[i..., index[i...], ...]: index replaces the position along `dim`.
-Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
-  const int at = wrap_dim("gather", dim, x.ndim());
-  DNN_CHECK(index.dtype() == DType::Int64, TypeError, "gather: expected an int64 index, got ", index.dtype());
-  DNN_CHECK(index.ndim() == x.ndim(), ValueError, "gather: expected an index of ", x.ndim(), " dimensions, got shape ", index.shape());
-  std::vector<Tensor> indices;
-  for (int i = 0; i < x.ndim(); ++i) {
-    DNN_CHECK(i == at || index.size(i) <= x.size(i), ValueError, "gather: index of shape ", index.shape(), " exceeds the tensor of shape ",
-              x.shape(), " outside dimension ", at);
-    Shape shape = Shape::filled(x.ndim(), 1);
-    shape[i] = index.size(i);
-    const Scalar zero = Scalar::of(int64_t{0}), one = Scalar::of(int64_t{1});
-    indices.push_back(i == at ? index : ops::reshape(ops::arange(zero, Scalar::of(index.size(i)), one, DType::Int64), shape));
-  }
-  return ops::index(x, 0, indices);
-}
-
 struct Extreme {
   Tensor values, indices;
 };
@@ -93,7 +77,7 @@ Extreme extreme_along(ReduceOp op, const Tensor& x, int64_t dim, bool keepdim) {
   const Shape dims = {dim};
   if (!any_requires_grad({&x})) return {ops::reduce(op, x, dims, keepdim), ops::reduce(arg, x, dims, keepdim)};
   const Tensor indices = ops::reduce(arg, x, dims, true);
-  const Tensor values = gather(x, dim, indices);
+  const Tensor values = ops::gather(x, dim, indices);
   if (keepdim) return {values, indices};
   return {ops::squeeze(values, dim), ops::squeeze(indices, dim)};
 }
@@ -221,7 +205,6 @@ void bind_selection(py::module_& m) {
       "where", [where](const Tensor& x, const Tensor& condition, const TensorOrNumber& z) { return where(condition, x, z); },
       py::arg("condition"), py::arg("other"), "The tensor where the condition is true, else `other`.");
   function_and_method(m, "nonzero", &nonzero, py::kw_only(), py::arg("as_tuple") = false, "Positions of the elements that are not 0.");
-  function_and_method(m, "gather", &gather, py::arg("dim"), py::arg("index"), "Elements picked along a dimension.");
   function_and_method(
       m, "index_select",
       [](const Tensor& x, int64_t dim, const Tensor& index) {

@@ -5,6 +5,10 @@
 #include "kernels/copy.h"
 #include "kernels/cross_entropy.h"
 #include "kernels/dropout.h"
+#include "kernels/along.h"
+#include "kernels/copy.h"
+#include "kernels/cross_entropy.h"
+#include "kernels/cumulate.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"
@@ -16,6 +20,7 @@
 #include "kernels/reduce.h"
 #include "kernels/sgd.h"
 #include "kernels/softmax.h"
+#include "kernels/sort.h"
 
 namespace dnncore {
 

@@ -512,6 +512,8 @@ void cases_random() {
 
 TEST_CASE("cross entropy with smoothing, weights and probabilities") { cases_cross_entropy_of_all_classes(); }
 
+#include "order_cases.h"
+
 #define KERNEL(name, Args) \
   TEST_CASE("kernel " #name " agrees with the reference") { cases_##name(); }
 #include "kernels/kernels.def"

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn._functional_activation import *  # noqa: F403
@@ -99,3 +102,69 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     rows = _core.linear(input2.reshape(-1, second), weight.reshape(outputs * first, second))
     output = rows.reshape(-1, outputs, first).matmul(input1.reshape(-1, first, 1)).reshape(*lead, outputs)
     return output if bias is None else output + bias
+
+
+def pad(
+    input: Tensor,
+    pad: Sequence[int],
+    mode: Literal["constant", "reflect", "replicate", "circular"] = "constant",
+    value: float | None = None,
+) -> Tensor:
+    """Return a copy of ``input`` with entries added at the ends of its last dimensions.
+
+    Parameters
+    ----------
+    input : Tensor of any shape
+    pad : sequence of int
+        Left and right of the last dimension, then of the one before it, and so on; negative numbers crop.
+    mode : {"constant", "reflect", "replicate", "circular"}, default "constant"
+        ``value``; mirrored without the edge; the edge repeated; the other end.
+    value : float, optional
+        0 when not given.
+
+    Returns
+    -------
+    Tensor
+
+    Raises
+    ------
+    ValueError
+        If there are more sizes than dimensions, or the tensor has too little to mirror or repeat.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.pad(dnn.tensor([1.0, 2.0, 3.0]), (2, 1), "reflect").tolist()
+    [3.0, 2.0, 1.0, 2.0, 3.0, 2.0]
+    """
+    return _core.pad(input, pad, mode, value)
+
+
+def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
+    """Return rows with a single 1 at each class number.
+
+    Parameters
+    ----------
+    input : Tensor of any shape, int64
+        Class numbers.
+    num_classes : int, default -1
+        Length of the rows; -1 takes the largest class number plus one.
+
+    Returns
+    -------
+    Tensor of shape (..., num_classes), int64
+
+    Raises
+    ------
+    ValueError
+        If a class number is out of range, or ``num_classes`` cannot be inferred.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.one_hot(dnn.tensor([2, 0])).tolist()
+    [[0, 0, 1], [1, 0, 0]]
+    """
+    return _core.one_hot(input, num_classes)
