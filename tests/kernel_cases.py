@@ -146,6 +146,8 @@ def _optimizer() -> list[np.ndarray]:
             optimizer.step()
         found += [numbers(parameter) for parameter in parameters]
     return found
+
+
 def _softmax() -> list[np.ndarray]:
     rows, columns = tensor(_random(300, 301)), tensor(_random(3, 40, 701))
     found = [function(x, 1) for x in (rows, columns, rows[:, :7]) for function in (dnn.softmax, dnn.log_softmax, dnn.logsumexp)]
@@ -210,6 +212,8 @@ def _dropout() -> list[np.ndarray]:
     y = nn.functional.dropout(leaf, 0.2)
     y.backward(tensor(_random(300_001, seed=1)))
     return [numbers(y), numbers(leaf.grad)]
+
+
 def _along(count: int, width: int, size: int) -> dnn.Tensor:
     return tensor(np.random.default_rng([count, width]).integers(0, size, (count, width)))
 

@@ -18,7 +18,6 @@
 #include "kernels/pointwise_loss.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
-#include "kernels/sgd.h"
 #include "kernels/softmax.h"
 #include "kernels/sort.h"
 

@@ -2,6 +2,7 @@
 #include "kernel_check.h"
 #include "kernels/kernels.h"
 #include "loss_cases.h"
+#include "order_cases.h"
 
 using namespace dnncore;
 using namespace dnncore::test;
@@ -511,8 +512,6 @@ void cases_random() {
 }  // namespace
 
 TEST_CASE("cross entropy with smoothing, weights and probabilities") { cases_cross_entropy_of_all_classes(); }
-
-#include "order_cases.h"
 
 #define KERNEL(name, Args) \
   TEST_CASE("kernel " #name " agrees with the reference") { cases_##name(); }

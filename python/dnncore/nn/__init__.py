@@ -1,6 +1,6 @@
 """Networks: modules, layers, losses, initial values."""
 
-from dnncore.nn import functional, init
+from dnncore.nn import functional, init, utils
 from dnncore.nn.activation import (
     CELU,
     ELU,
@@ -20,18 +20,10 @@ from dnncore.nn.activation import (
 )
 from dnncore.nn.activation_hard import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Softshrink, Threshold
 from dnncore.nn.activation_learned import GLU, Maxout, PReLU, RReLU
-from dnncore.nn.container import ModuleList, Sequential
-from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
-from dnncore.nn.linear import Flatten, Identity, Linear
-from dnncore.nn import functional, init, utils
-from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
 from dnncore.nn.container import ModuleDict, ModuleList, Sequential
+from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from dnncore.nn.lazy import LazyLinear
 from dnncore.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
-from dnncore.nn.loss import CrossEntropyLoss
-from dnncore.nn.module import Module
-from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
-from dnncore.nn.parameter_container import ParameterDict, ParameterList
 from dnncore.nn.loss import (
     BCELoss,
     BCEWithLogitsLoss,
@@ -57,7 +49,8 @@ from dnncore.nn.margin_loss import (
     TripletMarginLoss,
 )
 from dnncore.nn.module import Module
-from dnncore.nn.parameter import Parameter
+from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
+from dnncore.nn.parameter_container import ParameterDict, ParameterList
 from dnncore.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
@@ -67,10 +60,10 @@ __all__ = [
     "GLU",
     "SELU",
     "AlphaDropout",
-    "Bilinear",
-    "Buffer",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "Bilinear",
+    "Buffer",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",
@@ -80,62 +73,58 @@ __all__ = [
     "Dropout3d",
     "FeatureAlphaDropout",
     "Flatten",
+    "GaussianNLLLoss",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
     "Hardtanh",
-    "Identity",
-    "LeakyReLU",
-    "LazyLinear",
-    "Linear",
-    "LogSigmoid",
-    "Maxout",
-    "Mish",
-    "GaussianNLLLoss",
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
     "KLDivLoss",
     "L1Loss",
+    "LazyLinear",
+    "LeakyReLU",
     "Linear",
+    "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "Maxout",
+    "Mish",
     "Module",
     "ModuleDict",
     "ModuleList",
-    "PReLU",
-    "Parameter",
-    "RReLU",
-    "ParameterDict",
-    "ParameterList",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
+    "PReLU",
     "PairwiseDistance",
     "Parameter",
+    "ParameterDict",
+    "ParameterList",
     "PoissonNLLLoss",
+    "RReLU",
     "ReLU",
     "ReLU6",
     "Sequential",
     "SiLU",
     "Sigmoid",
+    "SmoothL1Loss",
+    "SoftMarginLoss",
+    "Softmax",
+    "Softmax2d",
+    "Softmin",
     "Softplus",
     "Softshrink",
     "Softsign",
     "Tanh",
     "Tanhshrink",
     "Threshold",
+    "TripletMarginLoss",
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",
-    "SmoothL1Loss",
-    "SoftMarginLoss",
-    "Softmax",
-    "Softmax2d",
-    "Softmin",
-    "Tanh",
-    "TripletMarginLoss",
     "functional",
     "init",
     "utils",
