@@ -301,7 +301,14 @@ DNN_INLINE Vec<float> log1p_float(Vec<float> x) {
   return select(exact, x, r);
 }
 
-DNN_INLINE Vec<float> softplus_float(Vec<float> x) { return max(Vec<float>::zero(), x) + log1p_float(exp_float(-abs(x))); }
+// max(0, x) + log(1 + e^-|x|): the logarithm of a number from 1 to 2 is e P(e), 1.4 ULP. By way of log1p it took 2.5 times as long.
+DNN_INLINE Vec<float> softplus_float(Vec<float> x) {
+  using V = Vec<float>;
+  constexpr float kTerms[] = {-0.499996483f, 0.33321321f,   -0.248571575f,  0.191536337f,
+                              -0.137537554f, 0.0792039856f, -0.0300654508f, 0.00536473887f};
+  const V e = exp_clamped(max(V::set(-104.0f), from_bits<float>({bits(x).v | std::numeric_limits<int32_t>::min()})));
+  return max(V::zero(), x) + fma(e * polynomial(e, kTerms), e, e);
+}
 
 #if defined(__AVX512F__)
 // 14 cycles for 16 lanes on Zen 4, and two thirds of the error of the quotient below, which takes 17. 32 pieces of degree 4 took 12, but

@@ -173,7 +173,7 @@ TEST_CASE("the slope composed of ops is the fused one, and has the slope of its 
     for (int64_t i = 0; i < x.numel(); ++i) CHECK(composed.data<double>()[i] == doctest::Approx(fused.data<double>()[i]).epsilon(1e-12));
     constexpr double step = 1e-6;
     const Tensor above = gradient(leaf(step), false), below = gradient(leaf(-step), false);
-    if (composed.requires_grad()) backward({ops::reduce(ReduceOp::sum, composed, {}, false)}, {}, false);
+    if (composed.requires_grad()) backward({ops::reduce(ReduceOp::sum, composed, {}, false)}, {}, {});
     for (int64_t i = 0; i < x.numel(); ++i) {
       const double expected = (above.data<double>()[i] - below.data<double>()[i]) / (2 * step);
       const double second = x.grad().defined() ? x.grad().data<double>()[i] : 0;
