@@ -15,7 +15,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(dnncore.__path__, "dnncore.")
     if not info.name.startswith(("dnncore.cli", "dnncore._core"))
 )
-PUBLIC = ["dnncore.nn", "dnncore.optim", "dnncore.data", "dnncore.nn.functional", "dnncore.nn.init"]
+PUBLIC = ["dnncore.nn", "dnncore.optim", "dnncore.optim.lr_scheduler", "dnncore.data", "dnncore.nn.functional", "dnncore.nn.init"]
 WITHOUT_EXAMPLE = {"Optimizer"}  # abstract: its subclasses show it
 
 
