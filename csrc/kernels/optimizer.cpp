@@ -1,4 +1,6 @@
 // A step in two phases: the counters and coefficients of every segment, then one walk over all segments cut into chunks of fixed size.
+// Adjacent segments are not merged: 100 of 1000 elements take the time of 8 of 12500 (30 us for Adam on Zen 4), and parameter, gradient
+// and both moments would all have to be neighbours.
 #include "kernels/optimizer.h"
 
 #include <algorithm>
