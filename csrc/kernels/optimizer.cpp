@@ -116,7 +116,7 @@ void walk(const OptimizerSegment& segment, const OptimizerGroup& group, int64_t 
   const Rule rule(segment, group);
   T* const p = static_cast<T*>(segment.parameter);
   const T* const g = static_cast<const T*>(segment.gradient);
-  T* buffers[K + 1];
+  T* buffers[K + 1] = {};
   for (int k = 0, next = 0; k < kOptimizerBuffers && next < K; ++k)
     if (segment.buffers[k] != nullptr) buffers[next++] = static_cast<T*>(segment.buffers[k]);
   V state[K + 1];
