@@ -234,6 +234,23 @@ def sgd(parameter, gradient, momentum_buffer, lr, momentum, scratch=None):
     return parameter
 
 
+def adam(parameter, gradient, average, square, step, lr, betas=(0.9, 0.999), eps=1e-8, scratch=None):
+    """In place, as torch.optim.Adam at `step`, which counts from 1; bias corrections folded into two numbers."""
+    average *= betas[0]
+    average += np.multiply(gradient, 1 - betas[0], out=scratch)
+    scratch = np.multiply(gradient, gradient, out=scratch)
+    scratch *= 1 - betas[1]
+    square *= betas[1]
+    square += scratch
+    root = math.sqrt(1 - betas[1] ** step)
+    np.sqrt(square, out=scratch)
+    scratch += eps * root
+    np.divide(average, scratch, out=scratch)
+    scratch *= lr * root / (1 - betas[0] ** step)
+    parameter -= scratch
+    return parameter
+
+
 def uniform(shape, seed):
     return np.random.Generator(np.random.SFC64(seed)).random(shape, dtype=np.float32)
 
@@ -329,6 +346,6 @@ FORMS = {
     "topk": topk,
     "cumulate": np.cumsum,
     "cross_entropy": cross_entropy,
-    "sgd": sgd,
+    "optimizer": adam,
     "random": uniform,
 }

@@ -19,6 +19,7 @@ PUBLIC = ["dnncore.autograd", "dnncore.nn", "dnncore.optim", "dnncore.data"]
 PUBLIC += ["dnncore.nn.functional", "dnncore.nn.init", "dnncore.nn.utils"]
 PUBLIC += ["dnncore.nn._functional_activation", "dnncore.nn._functional_dropout"]
 PUBLIC += ["dnncore.nn.utils.parametrize", "dnncore.nn.utils.parametrizations"]
+PUBLIC += ["dnncore.optim.lr_scheduler"]
 WITHOUT_EXAMPLE = {"Optimizer"}  # abstract: its subclasses show it
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import UNARY
 from dnncore import _core
+from reference_optim import Rule
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
 import reference_numpy
@@ -80,6 +81,15 @@ def test_sgd():
     parameter, buffer = X[0].copy(), Z[0].copy()
     expected = X[0] - 0.1 * (0.9 * Z[0] + X[1])
     np.testing.assert_allclose(reference_numpy.sgd(parameter, X[1], buffer, 0.1, 0.9), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_adam():
+    parameter, average, square = np.ones(70), np.zeros(70), np.zeros(70)
+    expected, rule = np.ones(70), Rule("Adam", {"lr": 0.1})
+    for step in range(1, 4):
+        expected = rule.step(expected, X[step])
+        reference_numpy.adam(parameter, X[step].astype(np.float64), average, square, step, 0.1)
+    np.testing.assert_allclose(parameter, expected, rtol=1e-6)
 
 
 def test_linear():

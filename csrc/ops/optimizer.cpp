@@ -48,10 +48,11 @@ constexpr SettingName kSettings[] = {
 
 OptimizerGroup group_of(const char* op, const OptimizerUpdate::Settings& settings) {
   OptimizerGroup group;
-  for (const auto& [name, value] : settings) {
-    const auto* found = std::find_if(std::begin(kSettings), std::end(kSettings), [&](const SettingName& s) { return name == s.name; });
-    DNN_CHECK(found != std::end(kSettings), ValueError, op, ": no setting '", name, "'");
-    group.*found->field = value;
+  for (const auto& setting : settings) {
+    const auto* found =
+        std::find_if(std::begin(kSettings), std::end(kSettings), [&](const SettingName& known) { return setting.first == known.name; });
+    DNN_CHECK(found != std::end(kSettings), ValueError, op, ": no setting '", setting.first, "'");
+    group.*found->field = setting.second;
   }
   return group;
 }

@@ -1,5 +1,6 @@
 """Optimizers: PyTorch's rules, one native launch per step for all parameters."""
 
+from dnncore.optim import lr_scheduler
 from dnncore.optim.adagrad import Adadelta, Adagrad, RMSprop
 from dnncore.optim.adam import Adam, Adamax, AdamW, NAdam, RAdam
 from dnncore.optim.asgd import ASGD
@@ -22,4 +23,5 @@ __all__ = [
     "RAdam",
     "RMSprop",
     "Rprop",
+    "lr_scheduler",
 ]

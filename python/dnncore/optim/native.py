@@ -49,11 +49,11 @@ class NativeOptimizer(Optimizer):
     _state_from_start: ClassVar[bool] = False
 
     def _number(self, name: str, value: Any, limit: Limit) -> None:
-        kind = type(self).__name__
-        if isinstance(value, (bool, str, Tensor)) or not hasattr(value, "__float__"):
-            raise TypeError(f"{kind}: expected a number for {name}, got {type(value).__name__}")
+        plain = type(value) in (float, int)
+        if not plain and (isinstance(value, (bool, str, Tensor)) or not hasattr(value, "__float__")):
+            raise TypeError(f"{type(self).__name__}: expected a number for {name}, got {type(value).__name__}")
         if not limit.holds(float(value)):
-            raise ValueError(f"{kind}: expected {name} {limit.text or 'to be a number'}, got {value}")
+            raise ValueError(f"{type(self).__name__}: expected {name} {limit.text or 'to be a number'}, got {value}")
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         for name, limit in self._limits.items():

@@ -169,7 +169,7 @@ class Optimizer:
             group._take(self._checked_group(group))
             self._refuse_shared(self._groups)
             self._adopt([dict(own) for own in self._groups], self._states())
-        else:
+        elif not keys.isdisjoint(self.defaults):  # others, such as initial_lr, are notes of the caller
             self._check_settings(group)
             self._write_settings(next(i for i, own in enumerate(self._groups) if own is group), group)
 
