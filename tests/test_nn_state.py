@@ -123,6 +123,16 @@ def test_extra_state_travels():
         target.load_state_dict(state)
     with pytest.raises(ValueError, match="_extra_state: unexpected"):
         nn.Sequential(nn.Linear(1, 1)).load_state_dict({**nn.Sequential(nn.Linear(1, 1)).state_dict(), "0._extra_state": 1})
+    with pytest.raises(TypeError, match=r"0\.weight: expected a tensor or an array, got NoneType"):
+        target.load_state_dict({"0.weight": None, "0._extra_state": {}})
+
+    class Giving(nn.Module):  # nobody takes it back
+        def get_extra_state(self):
+            return 3
+
+    assert Giving().load_state_dict({}) == ([], [])
+    with pytest.raises(ValueError, match="_extra_state: unexpected"):
+        Giving().load_state_dict(Giving().state_dict())
     for method in ("get_extra_state", "set_extra_state"):
         with pytest.raises(NotImplementedError, match=method):
             getattr(nn.ReLU(), method)(*[1] * (method == "set_extra_state"))

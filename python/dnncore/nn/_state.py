@@ -179,7 +179,7 @@ class _Loading:
         self.keys.missing_keys.extend(key for key in self.owners if key not in self.given)
         self.keys.unexpected_keys.extend(key for key in self.given if key not in self.owners)
         self.values = {
-            key: _core.as_tensor(self.given[key])
+            key: _as_tensor(key, self.given[key])
             for key, (_, name) in self.owners.items()
             if key in self.given and name != EXTRA_STATE and not is_lazy(self.given[key])
         }
@@ -188,7 +188,7 @@ class _Loading:
         for name, value in module._own_entries():
             self.owners[prefix + name] = module, name
             self.expected[prefix + name] = "any shape" if is_lazy(value) else f"shape {tuple(value.shape)}"
-        if _overrides(module, "set_extra_state") or _overrides(module, "get_extra_state"):
+        if _overrides(module, "set_extra_state"):
             self.owners[prefix + EXTRA_STATE] = module, EXTRA_STATE
             self.expected[prefix + EXTRA_STATE] = "the extra state"
 
@@ -249,6 +249,13 @@ class _Loading:
                     raise TypeError(
                         "load_state_dict: expected a post-hook to return None; it changes the lists of names in place"
                     )
+
+
+def _as_tensor(key: str, value: Any) -> Tensor:
+    try:
+        return _core.as_tensor(value)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"load_state_dict: {key}: expected a tensor or an array, got {type(value).__name__}") from error
 
 
 def _as_parameter(value: Tensor, present: Parameter) -> Parameter:
