@@ -206,7 +206,7 @@ UNARY = {
     "sigmoid": Unary(_sigmoid, 2, low=-90, high=90, smooth=True),
     "relu": Unary(lambda x: np.where(x < 0, x.dtype.type(0), x), dtypes=ANY_NUMBER, smooth=True),
     "gelu": Unary(_gelu, 4, 1e-7, smooth=True),
-    "erf": Unary(_each(math.erf), 1, smooth=True),
+    "erf": Unary(_each(math.erf), 1.5, smooth=True),
     "softplus": Unary(_softplus, 3, low=-90, high=90, smooth=True),
     "floor": Unary(np.floor),
     "ceil": Unary(np.ceil),

@@ -163,3 +163,22 @@ def test_the_gradient_of_a_nan_extreme_goes_to_the_nans():
         x.grad = None
         op().backward()
         assert x.grad.tolist() == [0.5, 0, 0.5, 0]
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("inputs", "outputs"), [(1, 1), (7, 2), (64, 33), (129, 500), (4500, 3), (0, 5)])
+def test_one_row_through_a_linear_layer(isa, dtype, inputs, outputs):
+    random = np.random.default_rng(inputs)
+    x, w, b = (random.standard_normal(shape).astype(dtype) for shape in ((1, inputs), (outputs, inputs), (outputs,)))
+    wide = x.astype(np.float64) @ w.T.astype(np.float64)
+    room = np.finfo(dtype).eps * (inputs + 2) * (np.abs(x) @ np.abs(w.T) + np.abs(b) + 1)
+    with use_isa(isa):
+        for bias, activation in ((None, None), (b, None), (b, "relu"), (b, "tanh")):
+            exact = wide + (0 if bias is None else bias)
+            exact = {"relu": lambda y: np.maximum(y, 0), "tanh": np.tanh, None: lambda y: y}[activation](exact)
+            y = dnn.linear(dnn.tensor(x), dnn.tensor(w), None if bias is None else dnn.tensor(bias), activation)
+            assert np.all(np.abs(y.numpy() - exact) <= room)
+            assert np.array_equal(
+                dnn.linear(dnn.tensor(x[0]), dnn.tensor(w), None if bias is None else dnn.tensor(bias), activation), y[0]
+            )

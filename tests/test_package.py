@@ -16,7 +16,20 @@ import pytest
 
 PACKAGE = Path(dnn.__file__).parent
 README = Path(__file__).parents[1] / "README.md"
-OWN = {"__version__", "data", "nn", "optim", "enable_grad", "inference_mode", "no_grad", "set_grad_enabled", "load", "save"}
+OWN = {
+    "__version__",
+    "autograd",
+    "check_gradients",
+    "data",
+    "nn",
+    "optim",
+    "enable_grad",
+    "inference_mode",
+    "no_grad",
+    "set_grad_enabled",
+    "load",
+    "save",
+}
 
 INTERNAL = {"SgdUpdate", "kernel_names", "unary_names", "binary_names", "reduce_names"}  # optim, tests and benches use them
 
@@ -67,7 +80,7 @@ def test_public_names_are_complete_and_resolve():
     assert dir(dnn) == sorted(dnn.__all__)
     for name in dnn.__all__:
         assert getattr(dnn, name) is not None
-    for module in (dnn.nn, dnn.optim, dnn.data, dnn.nn.functional, dnn.nn.init):
+    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.nn.functional, dnn.nn.init):
         assert all(hasattr(module, name) for name in getattr(module, "__all__", []))
     with pytest.raises(AttributeError, match="module 'dnncore' has no attribute 'nonsense'"):
         dnn.nonsense  # noqa: B018

@@ -1,9 +1,12 @@
 #include "autograd/tape.h"
 
+#include <algorithm>
 #include <atomic>
 #include <queue>
 #include <unordered_map>
+#include <unordered_set>
 
+#include "autograd/hooks.h"
 #include "ops/ops.h"
 
 namespace dnncore {
@@ -23,19 +26,10 @@ class Accumulator final : public Node {
   ~Accumulator() override { leaf_->accumulator = nullptr; }
 
   Grads backward(const Grads& grads) override {
-    const Tensor leaf(leaf_);
-    const Tensor& grad = grads[0];
-    DNN_CHECK(grad.shape() == leaf.shape(), StateError, "backward: gradient of shape ", grad.shape(), " for a tensor of shape ",
-              leaf.shape());
-    if (leaf.grad().defined()) {
-      ops::binary_(BinaryOp::add, leaf.grad(), grad);
-    } else {
-      // Kept without a copy when nobody else can see it.
-      const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && grad.is_contiguous();
-      leaf.set_grad(ours ? grad : ops::clone(grad));
-    }
+    accumulate_grad(Tensor(leaf_), grads[0]);
     return {};
   }
+  const Ref<HookList>& hooks() const { return leaf_->hooks; }
 
  private:
   Ref<TensorImpl> leaf_;
@@ -49,7 +43,18 @@ struct Later {
 // uses its output, so when it comes to the front all of its gradient is there.
 class Walk {
  public:
+  explicit Walk(bool retain_graph) : retain_graph_(retain_graph) {}
+
+  // Only paths to `edges` are walked, and what arrives there is kept.
+  void capture(const std::vector<Edge>& edges, const std::vector<Edge>& roots) {
+    captured_.resize(edges.size());
+    for (size_t i = 0; i < edges.size(); ++i) wanted_[edges[i].node.get()].push_back({edges[i].input, i});
+    mark_paths(roots);
+  }
+  Grads take_captured() { return std::move(captured_); }
+
   void add(const Edge& edge, const Tensor& grad) {
+    if (!on_path(edge.node.get())) return;
     auto [entry, first] = arrived_.try_emplace(edge.node.get());
     Grads& slots = entry->second;
     if (first) {
@@ -61,22 +66,49 @@ class Walk {
     slot = slot.defined() ? ops::binary(BinaryOp::add, slot, grad) : grad;
   }
 
-  void run(bool retain_graph) {
+  void run() {
     while (!queue_.empty()) {
       Node* node = queue_.top();
       queue_.pop();
       auto entry = arrived_.extract(node);
-      step(*node, std::move(entry.mapped()), retain_graph);
+      step(*node, std::move(entry.mapped()));
     }
   }
 
  private:
-  void step(Node& node, Grads arrived, bool retain_graph) {
+  struct Wanted {
+    uint32_t output;
+    size_t index;
+  };
+
+  bool on_path(const Node* node) const { return wanted_.empty() || paths_.count(node) != 0; }
+
+  // Older nodes first, so that whoever leads to a wanted one is known before his users are asked.
+  void mark_paths(const std::vector<Edge>& roots) {
+    std::vector<Node*> reached;
+    std::unordered_set<const Node*> seen;
+    const auto visit = [&](const Edge& edge) {
+      if (edge.node && seen.insert(edge.node.get()).second) reached.push_back(edge.node.get());
+    };
+    for (const Edge& root : roots) visit(root);
+    for (size_t i = 0; i < reached.size(); ++i)
+      for (const Edge& edge : reached[i]->edges) visit(edge);
+    std::sort(reached.begin(), reached.end(), [](const Node* a, const Node* b) { return a->sequence < b->sequence; });
+    for (const Node* node : reached) {
+      bool leads = wanted_.count(node) != 0;
+      for (const Edge& edge : node->edges) leads |= paths_.count(edge.node.get()) != 0;
+      if (leads) paths_.insert(node);
+    }
+  }
+
+  void step(Node& node, Grads arrived) {
+    watch(node, arrived);
+    if (!wanted_.empty() && !capture_at(node, arrived)) return;
     DNN_CHECK(!node.released, StateError, "backward: the graph of this '", node.op,
               "' was already freed by an earlier backward(); pass retain_graph=True to the earlier call");
     Grads grads = node.backward(arrived);
     arrived.clear();
-    if (!retain_graph) node.released = node.release_saved();
+    if (!retain_graph_) node.released = node.release_saved();
     for (size_t i = 0; i < grads.size(); ++i)
       if (grads[i].defined() && node.edges[i].node) {
         const Tensor grad = std::move(grads[i]);
@@ -84,10 +116,54 @@ class Walk {
       }
   }
 
+  // Keeps what arrived here if it is wanted; false when nothing wanted lies beyond.
+  bool capture_at(const Node& node, const Grads& arrived) {
+    if (const auto found = wanted_.find(&node); found != wanted_.end())
+      for (const Wanted& wanted : found->second) captured_[wanted.index] = arrived[wanted.output];
+    for (const Edge& edge : node.edges)
+      if (paths_.count(edge.node.get()) != 0) return true;
+    return false;
+  }
+
+  static void watch(Node& node, Grads& arrived) {
+    if (node.sequence == 0) {  // an accumulator
+      if (const Ref<HookList>& hooks = static_cast<Accumulator&>(node).hooks()) arrived[0] = hooks->run(arrived[0]);
+      return;
+    }
+    if (!node.watchers) return;
+    for (const auto& [output, hooks] : node.watchers->hooks)
+      if (arrived[output].defined()) arrived[output] = hooks->run(arrived[output]);
+    for (TensorImpl* output : node.watchers->retained)
+      if (arrived[output->output_number].defined()) accumulate_grad(Tensor(Ref<TensorImpl>(output)), arrived[output->output_number]);
+  }
+
+  const bool retain_graph_;
   std::unordered_map<Node*, Grads> arrived_;
   std::priority_queue<Node*, std::vector<Node*>, Later> queue_;
   std::vector<Ref<Node>> alive_;
+  std::unordered_map<const Node*, std::vector<Wanted>> wanted_;
+  std::unordered_set<const Node*> paths_;
+  Grads captured_;
 };
+
+Tensor first_gradient(const Tensor& root, const Tensor& given) {
+  DNN_CHECK(root.requires_grad(), StateError, "backward: the tensor does not require grad and has no history to follow");
+  if (!given.defined()) {
+    DNN_CHECK(root.numel() == 1, StateError, "backward: expected a tensor of one element (or a gradient argument), got shape ",
+              root.shape());
+    return ops::full(root.shape(), Scalar::of(1.0), root.dtype());
+  }
+  DNN_CHECK(given.shape() == root.shape(), ValueError, "backward: expected a gradient of shape ", root.shape(), ", got ", given.shape());
+  DNN_CHECK(given.dtype() == root.dtype(), TypeError, "backward: expected a gradient of dtype ", root.dtype(), ", got ", given.dtype());
+  return given;
+}
+
+void walk_from(Walk& walk, const std::vector<Tensor>& roots, const std::vector<Tensor>& grads) {
+  std::vector<Tensor> first;
+  for (size_t i = 0; i < roots.size(); ++i) first.push_back(first_gradient(roots[i], i < grads.size() ? grads[i] : Tensor()));
+  for (size_t i = 0; i < roots.size(); ++i) walk.add(gradient_edge(roots[i]), first[i]);
+  walk.run();
+}
 
 }  // namespace
 
@@ -151,23 +227,93 @@ void attach(const Ref<Node>& node, const Tensor& output, const std::vector<Tenso
   output.impl()->output_number = 0;
 }
 
-void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, bool retain_graph) {
-  const NoGrad no_grad;
-  Walk walk;
-  for (size_t i = 0; i < roots.size(); ++i) {
-    const Tensor& root = roots[i];
-    DNN_CHECK(root.requires_grad(), StateError, "backward: the tensor does not require grad and has no history to follow");
-    Tensor grad = i < grads.size() ? grads[i] : Tensor();
-    if (!grad.defined()) {
-      DNN_CHECK(root.numel() == 1, StateError, "backward: expected a tensor of one element (or a gradient argument), got shape ",
-                root.shape());
-      grad = ops::full(root.shape(), Scalar::of(1.0), root.dtype());
-    }
-    DNN_CHECK(grad.shape() == root.shape(), ValueError, "backward: expected a gradient of shape ", root.shape(), ", got ", grad.shape());
-    DNN_CHECK(grad.dtype() == root.dtype(), TypeError, "backward: expected a gradient of dtype ", root.dtype(), ", got ", grad.dtype());
-    walk.add(gradient_edge(root), grad);
+void Node::forget(const TensorImpl* output) {
+  auto& retained = watchers->retained;
+  retained.erase(std::remove(retained.begin(), retained.end(), output), retained.end());
+}
+
+void accumulate_grad(const Tensor& tensor, const Tensor& grad) {
+  DNN_CHECK(grad.shape() == tensor.shape(), StateError, "backward: gradient of shape ", grad.shape(), " for a tensor of shape ",
+            tensor.shape());
+  const Tensor before = tensor.grad();
+  if (before.defined()) {
+    if (GradMode::enabled())
+      tensor.set_grad(ops::binary(BinaryOp::add, before, grad));
+    else
+      ops::binary_(BinaryOp::add, before, grad);
+    return;
   }
-  walk.run(retain_graph);
+  // Kept without a copy when nobody else can see it.
+  const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && grad.is_contiguous();
+  tensor.set_grad(ours ? grad : ops::clone(grad));
+}
+
+void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const BackwardOptions& options) {
+  const NoGrad mode(options.create_graph);
+  Walk walk(options.retain_graph);
+  walk_from(walk, roots, grads);
+}
+
+Grads gradients(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const std::vector<Tensor>& inputs,
+                const BackwardOptions& options) {
+  const NoGrad mode(options.create_graph);
+  std::vector<Edge> ends, starts;
+  for (const Tensor& input : inputs) ends.push_back(gradient_edge(input));
+  for (const Tensor& root : roots) starts.push_back(gradient_edge(root));
+  Walk walk(options.retain_graph);
+  walk.capture(ends, starts);
+  walk_from(walk, roots, grads);
+  return walk.take_captured();
+}
+
+// --- Hooks ------------------------------------------------------------------------------------------------------------
+
+int64_t HookList::add(Ref<GradHook> hook) {
+  entries_.push_back({next_, std::move(hook)});
+  return next_++;
+}
+
+void HookList::remove(int64_t number) {
+  entries_.erase(std::remove_if(entries_.begin(), entries_.end(), [number](const Entry& entry) { return entry.number == number; }),
+                 entries_.end());
+}
+
+Tensor HookList::run(Tensor grad) const {
+  const std::vector<Entry> entries = entries_;  // a hook may remove itself
+  for (const Entry& entry : entries) {
+    const Tensor changed = entry.hook->call(grad);
+    if (!changed.defined()) continue;
+    DNN_CHECK(changed.shape() == grad.shape(), ValueError, "hook: expected a gradient of shape ", grad.shape(), ", got ", changed.shape());
+    DNN_CHECK(changed.dtype() == grad.dtype(), TypeError, "hook: expected a gradient of dtype ", grad.dtype(), ", got ", changed.dtype());
+    grad = changed;
+  }
+  return grad;
+}
+
+namespace {
+
+Node::Watchers& watchers_of(const Tensor& tensor) {
+  Node& node = *tensor.impl()->grad_fn;
+  if (!node.watchers) node.watchers = std::make_unique<Node::Watchers>();
+  return *node.watchers;
+}
+
+}  // namespace
+
+const Ref<HookList>& hooks_of(const Tensor& tensor) {
+  TensorImpl* impl = tensor.impl();
+  if (!impl->hooks) {
+    impl->hooks = make_ref<HookList>();
+    if (impl->grad_fn) watchers_of(tensor).hooks.push_back({impl->output_number, impl->hooks});
+  }
+  return impl->hooks;
+}
+
+void retain_grad(const Tensor& tensor) {
+  TensorImpl* impl = tensor.impl();
+  if (!impl->grad_fn || impl->retains_grad) return;  // a leaf keeps its gradient anyway
+  watchers_of(tensor).retained.push_back(impl);
+  impl->retains_grad = true;
 }
 
 }  // namespace dnncore

@@ -34,6 +34,8 @@ struct Edge {
 
 using Grads = std::vector<Tensor>;
 
+class HookList;
+
 class Node : public RefCounted {
  public:
   explicit Node(const char* op);
@@ -42,6 +44,15 @@ class Node : public RefCounted {
   virtual Grads backward(const Grads& grads) = 0;
   // Frees what was saved for backward; false when there was nothing, so that backward may come again.
   virtual bool release_saved() { return false; }
+  virtual void* host_object() const { return nullptr; }  // the Python object that computes it, for the garbage collector (not owned)
+
+  // Who sees the gradients that arrive here.
+  struct Watchers {
+    std::vector<std::pair<uint32_t, Ref<HookList>>> hooks;  // by output
+    std::vector<TensorImpl*> retained;                      // outputs that keep theirs; they forget() themselves
+  };
+  std::unique_ptr<Watchers> watchers;
+  void forget(const TensorImpl* output);
 
   const char* op;
   uint64_t sequence;        // later nodes have larger numbers
@@ -118,8 +129,18 @@ void record_list(const char* op, const Tensor& output, const std::vector<Tensor>
   attach(Ref<Node>(new FunctionNode<Fn>(op, std::move(fn))), output, inputs);
 }
 
+struct BackwardOptions {
+  bool retain_graph = false;  // keep what was saved for another pass
+  bool create_graph = false;  // put the pass itself on the tape
+};
+
 // Gradients of the sum of `roots` (weighted by `grads`, ones when undefined and the root is a scalar) accumulated into every leaf
-// that requires grad. One native call; nodes are walked without recursion. The graph is freed unless `retain_graph`.
-void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, bool retain_graph);
+// that requires grad. One native call; nodes are walked without recursion.
+void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const BackwardOptions& options = {});
+// The same gradients of `inputs`, leaves or not, returned and written nowhere; undefined where no path leads.
+Grads gradients(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const std::vector<Tensor>& inputs,
+                const BackwardOptions& options = {});
+// Adds to tensor.grad, or sets it.
+void accumulate_grad(const Tensor& tensor, const Tensor& grad);
 
 }  // namespace dnncore

@@ -95,6 +95,7 @@ void require_grad_allowed(const Tensor& x);
 void set_requires_grad(const Tensor& x, bool requires_grad);
 
 // --- Registration -----------------------------------------------------------------------------------------------------
+void bind_autograd(py::module_& m);
 void bind_dtype(py::module_& m);
 void bind_tensor_type(py::module_& m);
 void bind_tensor_methods(py::module_& m);

@@ -172,6 +172,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_tensor_type(m);
   b::bind_elementwise(m);
   b::bind_tensor_methods(m);
+  b::bind_autograd(m);
   b::bind_creation(m);
   b::bind_numpy(m);
   b::bind_dlpack(m);

@@ -3,6 +3,7 @@
 // Negative steps, which PyTorch refuses, are NumPy's: the values in reverse order, a copy since strides are never negative.
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "ops/inplace.h"
 
 namespace dnncore::bindings {
 
@@ -244,19 +245,36 @@ void assign_gathered(const Plan& plan, const Tensor& values) {
   ops::index_put_(gather.view, gather.first, gather.indices, arranged_values(values, target, gather.reversed), false);
 }
 
-void assign(const Tensor& x, PyObject* key, PyObject* value) {
-  DNN_CHECK(value, TypeError, "delitem: elements of a tensor cannot be deleted");
-  // The tensor decides whether it may be written; the view made of it must not join the tape.
-  DNN_CHECK(x.storage()->writable(), ValueError, "setitem: the tensor shares read-only memory; write to a clone() instead");
-  DNN_CHECK(!GradMode::enabled() || !x.requires_grad(), StateError, "setitem: in-place change of a tensor of shape ", x.shape(),
-            " that requires grad; use where() or cat(), or no_grad() to change it without history");
+// x[key] = value without history; `value` is a number or undefined where there are `values`.
+void write(const Tensor& x, PyObject* key, const Scalar& number, const Tensor& values) {
   const Plan plan = plan_of(x, key);
-  if (plan.any_advanced) return assign_gathered(plan, value_tensor(x, value));
-  Scalar scalar;
-  if (scalar_from_python(value, scalar)) return ops::fill_(plan.view, scalar);
-  const Tensor values = value_tensor(x, value);
+  if (plan.any_advanced) return assign_gathered(plan, values.defined() ? values : scalar_tensor(number, x.dtype()));
+  if (!values.defined()) return ops::fill_(plan.view, number);
   if (!plan.any_reversed && same_view(values, plan.view)) return;  // the end of x[key] += v
   ops::copy_(plan.view, arranged_values(values, plan.view.shape(), reversed_dims(plan)));
+}
+
+Tensor subscript(const Tensor& x, PyObject* key) {
+  const Plan plan = plan_of(x, key);
+  if (!plan.any_advanced) {
+    const Tensor result = flipped(plan.view, reversed_dims(plan));
+    return result.is(x) ? ops::view(x, x.shape()) : result;  // x[...] is a new tensor
+  }
+  const Gather gather = gather_of(plan);
+  return flipped(ops::index(gather.view, gather.first, gather.indices), gather.reversed);
+}
+
+void assign(const Tensor& x, PyObject* key, PyObject* value) {
+  DNN_CHECK(value, TypeError, "delitem: elements of a tensor cannot be deleted");
+  Scalar number;
+  const Tensor values = scalar_from_python(value, number) ? Tensor() : value_tensor(x, value);
+  const bool records = ops::records_inplace("setitem", x, {&values});
+  const NoGrad no_grad;  // the view that is written must not join the tape
+  const Tensor before = records ? ops::stand_in(x) : Tensor();
+  write(x, key, number, values);
+  if (!records) return;
+  const Tensor places = ops::arange(Scalar::of(int64_t{0}), Scalar::of(x.numel()), Scalar::of(int64_t{1}), DType::Int64);
+  ops::record_assignment(x, before, values, ops::contiguous(subscript(ops::reshape(places, x.shape()), key)));
 }
 
 }  // namespace
@@ -275,14 +293,7 @@ PyObject* tensor_subscript(PyObject* self, PyObject* key) {
       if (position == -1 && PyErr_Occurred()) return nullptr;
       return wrap(ops::select(x, 0, position));
     }
-    const Plan plan = plan_of(x, key);
-    if (!plan.any_advanced) {
-      Tensor result = flipped(plan.view, reversed_dims(plan));
-      if (result.is(x)) result = ops::view(x, x.shape());  // x[...] is a new tensor
-      return wrap(result);
-    }
-    const Gather gather = gather_of(plan);
-    return wrap(flipped(ops::index(gather.view, gather.first, gather.indices), gather.reversed));
+    return wrap(subscript(x, key));
   });
 }
 

@@ -98,35 +98,6 @@ void bind_properties(py::module_& m) {
       "is_tensor", [](const py::object& object) { return is_tensor(object.ptr()); }, py::arg("obj"), "Whether the object is a Tensor.");
 }
 
-// --- Gradient ---------------------------------------------------------------------------------------------------------
-void bind_gradient() {
-  method(
-      "requires_grad_",
-      [](const Tensor& x, bool requires_grad) {
-        set_requires_grad(x, requires_grad);
-        return x;
-      },
-      py::arg("requires_grad") = true, "Set requires_grad of a leaf; returns the tensor.");
-  method(
-      "backward",
-      [](const Tensor& x, const std::optional<Tensor>& gradient, bool retain_graph) {
-        backward({x}, {gradient.value_or(Tensor())}, retain_graph);
-      },
-      py::arg("gradient") = py::none(), py::arg("retain_graph") = false,
-      "Add the gradients of this tensor (a scalar, or weighted by `gradient`) to every leaf that requires grad.");
-  method(
-      "detach", [](const Tensor& x) { return x.detach(); }, "The same memory without history.");
-  method(
-      "detach_",
-      [](const Tensor& x) {
-        x.impl()->grad_fn = nullptr;
-        x.impl()->output_number = 0;
-        x.impl()->requires_grad = false;
-        return x;
-      },
-      "Forget the history; returns the tensor.");
-}
-
 // --- Memory -----------------------------------------------------------------------------------------------------------
 Tensor masked_fill(const Tensor& x, const Tensor& mask, const TensorOrNumber& value) {
   const auto* number = std::get_if<Scalar>(&value);
@@ -313,7 +284,6 @@ void bind_shapes(py::module_& m) {
 void bind_tensor_methods(py::module_& m) {
   bind_conversions();
   bind_properties(m);
-  bind_gradient();
   bind_memory(m);
   bind_shapes(m);
 }

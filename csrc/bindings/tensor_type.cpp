@@ -5,6 +5,7 @@
 
 #include <vector>
 
+#include "autograd/hooks.h"
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
 
@@ -44,9 +45,32 @@ void tensor_dealloc(PyObject* self) {
   Py_DECREF(type);
 }
 
+// What this object alone keeps alive: a hook or a Python function further down may refer back to it. Stops wherever somebody else holds
+// on, so nothing is visited that could outlive this object.
+int visit_history(const TensorImpl* impl, visitproc visit, void* arg) {
+  if (impl->use_count() != 1) return 0;
+  const bool last_of_node = impl->grad_fn && impl->grad_fn->use_count() == 1;
+  if (impl->hooks && impl->hooks->use_count() == (impl->grad_fn ? 2u : 1u) && (last_of_node || !impl->grad_fn)) {
+    int stop = 0;
+    impl->hooks->for_each([&](const GradHook& hook) {
+      if (auto* object = static_cast<PyObject*>(hook.host_object()); object && stop == 0) stop = visit(object, arg);
+    });
+    if (stop != 0) return stop;
+  }
+  constexpr int kLongestWalk = 1000;  // a collection looks at every tensor
+  std::vector<const Node*> nodes;
+  if (last_of_node) nodes.push_back(impl->grad_fn.get());
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    Py_VISIT(static_cast<PyObject*>(nodes[i]->host_object()));
+    for (const Edge& edge : nodes[i]->edges)
+      if (edge.node && edge.node->use_count() == 1 && nodes.size() < kLongestWalk) nodes.push_back(edge.node.get());
+  }
+  return 0;
+}
+
 int tensor_traverse(PyObject* self, visitproc visit, void* arg) {
   Py_VISIT(Py_TYPE(self));
-  return 0;
+  return visit_history(tensor_of(self).impl(), visit, arg);
 }
 
 // Tensor(data): a tensor argument is shared without its history, everything else goes the way of dnncore.tensor.
@@ -131,10 +155,6 @@ int set_grad_attribute(PyObject* self, PyObject* value, void*) {
   });
 }
 
-struct GradFn {
-  Ref<Node> node;
-};
-
 PyObject* get_grad_fn(PyObject* self, void*) {
   return guarded([&]() -> PyObject* {
     const Tensor& x = self_of(self);
@@ -152,10 +172,14 @@ PyGetSetDef attributes[] = {
     attribute<reverse_dims>("T", "A view with all dimensions reversed."),
     attribute<[](const Tensor& x) { return swap_last("mT", x); }>("mT", "A view with the last two dimensions swapped."),
     attribute<[](const Tensor& x) { return x.detach(); }>("data", "The same memory without history; as detach()."),
+    attribute<[](const Tensor& x) { return x.version(); }>("_version", "How often the memory was changed in place."),
+    attribute<[](const Tensor& x) { return x.impl()->retains_grad; }>("retains_grad",
+                                                                      "Whether retain_grad() was called; False for leaves."),
     attribute<[](const Tensor& x) { return x.is_leaf(); }>("is_leaf", "True unless an operation that is on the tape made it."),
     {"requires_grad", getter<[](const Tensor& x) { return x.requires_grad(); }>, set_requires_grad_attribute,
      "Whether backward() computes a gradient for it; may be set on leaves of floating dtype.", nullptr},
-    {"grad", getter<[](const Tensor& x) { return x.grad(); }>, set_grad_attribute, "The accumulated gradient of a leaf, or None.", nullptr},
+    {"grad", getter<[](const Tensor& x) { return x.grad(); }>, set_grad_attribute,
+     "The accumulated gradient of a leaf or of a tensor that retains it, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node of the tape that made it, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -225,19 +249,6 @@ void bind_tensor_type(py::module_& m) {
   // NumPy leaves `array + tensor` to our reflected operator, while np.exp(tensor) still works through __array__
   // (`__array_ufunc__ = None` would forbid the latter).
   py::setattr(type, "__array_priority__", py::int_(1000));
-
-  py::class_<GradFn>(m, "Node", "A node of the tape: the operation that made a tensor.")
-      .def("name", [](const GradFn& fn) { return std::string(fn.node->op) + "Backward"; })
-      .def("__repr__", [](const GradFn& fn) { return "<" + std::string(fn.node->op) + "Backward>"; })
-      .def(
-          "__eq__", [](const GradFn& a, const GradFn& b) { return a.node == b.node; }, py::is_operator())
-      .def("__hash__", [](const GradFn& fn) { return reinterpret_cast<uintptr_t>(fn.node.get()) >> 4; })
-      .def_property_readonly("next_functions", [](const GradFn& fn) {
-        py::list next;
-        for (const Edge& edge : fn.node->edges)
-          next.append(py::make_tuple(edge.node ? py::cast(GradFn{edge.node}) : py::none(), edge.input));
-        return py::tuple(next);
-      });
 }
 
 }  // namespace dnncore::bindings

@@ -5,6 +5,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
+#include "autograd/tape.h"
 #include "core/tensor.h"
 
 namespace dnncore::bindings {
@@ -27,6 +28,11 @@ inline const Tensor& tensor_of(PyObject* object) { return reinterpret_cast<Tenso
 PyObject* wrap(const Tensor& tensor);
 // A fresh object of `type`, a subclass; `tensor` has no object yet.
 PyObject* wrap_as(PyTypeObject* type, const Tensor& tensor);
+
+// A node of the tape as Python sees it.
+struct GradFn {
+  Ref<Node> node;
+};
 
 // Slots written in other files.
 PyObject* tensor_subscript(PyObject* self, PyObject* key);

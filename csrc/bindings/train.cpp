@@ -1,5 +1,4 @@
-// Gradient mode, backward, the update of SGD, and the record of launches.
-#include "autograd/tape.h"
+// The update of SGD, and the record of launches.
 #include "bindings/bindings.h"
 #include "core/launch.h"
 #include "ops/sgd.h"
@@ -61,25 +60,6 @@ void bind_sgd(py::module_& m) {
 }  // namespace
 
 void bind_train(py::module_& m) {
-  m.def("is_grad_enabled", &GradMode::enabled, "Whether operations of this thread are put on the tape.");
-  m.def(
-      "_set_grad_enabled",
-      [](bool enabled) {
-        const bool before = GradMode::enabled();
-        GradMode::set_enabled(enabled);
-        return before;
-      },
-      py::arg("enabled"), "Switch the tape of this thread on or off; returns what it was.");
-  m.def(
-      "_backward",
-      [](const std::vector<Tensor>& tensors, const std::optional<std::vector<std::optional<Tensor>>>& gradients, bool retain_graph) {
-        std::vector<Tensor> grads(tensors.size());
-        DNN_CHECK(!gradients || gradients->size() == tensors.size(), ValueError, "backward: expected ", tensors.size(), " gradients, got ",
-                  gradients ? gradients->size() : 0);
-        for (size_t i = 0; gradients && i < grads.size(); ++i) grads[i] = (*gradients)[i].value_or(Tensor());
-        backward(tensors, grads, retain_graph);
-      },
-      py::arg("tensors"), py::arg("gradients") = py::none(), py::arg("retain_graph") = false, "backward() from several tensors at once.");
   m.def("_set_module_path", &set_module_path, py::arg("path"), "Name of the running module, for records of launches.");
   py::class_<LaunchLog>(m, "_LaunchLog").def("__enter__", &LaunchLog::enter).def("__exit__", [](LaunchLog& log, const py::args&) {
     log.exit();

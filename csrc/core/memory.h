@@ -55,6 +55,10 @@ class Storage : public RefCounted {
   uint32_t version() const { return version_.load(std::memory_order_relaxed); }
   void bump_version() { version_.fetch_add(1, std::memory_order_relaxed); }
 
+  // Tensors that are views of another (TensorImpl::mark_view): while there are any, the tape cannot follow an in-place change.
+  int32_t views() const { return views_.load(std::memory_order_relaxed); }
+  void count_view(int32_t change) { views_.fetch_add(change, std::memory_order_relaxed); }
+
   // A writable view lives outside (NumPy, DLPack): writes through it change no version.
   bool exported() const { return exported_.load(std::memory_order_relaxed); }
   void mark_exported() { exported_.store(true, std::memory_order_relaxed); }
@@ -66,6 +70,7 @@ class Storage : public RefCounted {
   bool writable_ = true;
   std::atomic<bool> exported_{false};
   std::atomic<uint32_t> version_{0};
+  std::atomic<int32_t> views_{0};
   Deleter deleter_;
 };
 

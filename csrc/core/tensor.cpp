@@ -5,6 +5,7 @@
 #include <new>
 #include <vector>
 
+#include "autograd/hooks.h"
 #include "autograd/tape.h"
 
 namespace dnncore {
@@ -59,7 +60,14 @@ void TensorImpl::operator delete(void* data) noexcept {
 TensorImpl::TensorImpl(Ref<Storage> storage, int64_t offset, const Shape& shape, const Strides& strides, DType dtype)
     : storage(std::move(storage)), offset(offset), shape(shape), strides(strides), dtype(dtype) {}
 
+void TensorImpl::mark_view(bool view) {
+  if (view != is_view) storage->count_view(view ? 1 : -1);
+  is_view = view;
+}
+
 TensorImpl::~TensorImpl() {
+  mark_view(false);
+  if (retains_grad && grad_fn) grad_fn->forget(this);
   if (grad_fn) release_later(std::move(grad_fn));
   // A chain of gradients of gradients is let go one by one: recursion would follow it down.
   Ref<TensorImpl> next = std::move(grad);

@@ -10,6 +10,7 @@
 
 namespace dnncore {
 
+class HookList;
 class Node;
 
 class TensorImpl final : public RefCounted {
@@ -19,6 +20,7 @@ class TensorImpl final : public RefCounted {
   // From a free list: a tensor is made for every op.
   static void* operator new(size_t bytes);
   static void operator delete(void* data) noexcept;
+  void mark_view(bool view);
 
   Ref<Storage> storage;
   int64_t offset;  // elements
@@ -26,9 +28,12 @@ class TensorImpl final : public RefCounted {
   Strides strides;
   DType dtype;
   bool requires_grad = false;  // of a leaf; a tensor with a grad_fn requires grad too
+  bool is_view = false;        // made by a view op from a tensor that may still be in use; set by mark_view()
   uint32_t output_number = 0;  // which output of grad_fn this is
   Ref<Node> grad_fn;
   Ref<TensorImpl> grad;
+  Ref<HookList> hooks;          // on its gradient; null nearly always
+  bool retains_grad = false;    // of a tensor that is not a leaf
   Node* accumulator = nullptr;  // where gradients of this leaf arrive, while a graph names it (not owned)
   void* host_object = nullptr;  // the Python object that stands for this tensor while it lives (not owned)
 };

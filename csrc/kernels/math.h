@@ -1,6 +1,6 @@
 // Elementary functions on Vec<float> and Vec<double>. Special values, signed zeros and subnormals follow C.
-// Maximal errors in float32 against float64 over all 2^32 inputs: exp, log 1 ULP; tanh, sigmoid, log1p 2; softplus 3; erf, expm1, log2,
-// log10, sin, cos, pow 1; gelu 4 + 1e-7 absolute. float64: exp, log 1; expm1, log1p, sigmoid 2; tanh, softplus 3; the others are the
+// Maximal errors in float32 against float64 over all 2^32 inputs: exp, log 1 ULP; tanh, sigmoid, log1p 2; softplus 3; erf 1.5; expm1,
+// log2, log10, sin, cos, pow 1; gelu 4 + 1e-7 absolute. float64: exp, log 1; expm1, log1p, sigmoid 2; tanh, softplus 3; the others are the
 // C library's, lane by lane.
 // float32 takes one of two ways: in float32 where that meets the bound with FMA, else in float64 with one rounding at the end.
 #pragma once
@@ -184,7 +184,7 @@ DNN_INLINE Vec<float> sin_float(Vec<float> x, int64_t quarter, F&& precise) {
 
 // e^x for -104 <= x <= 89 or NaN.
 #if defined(__AVX512F__)
-// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below, and 0.6 instead of 0.9 ULP.
+// As 2^k 2^(j/16) e^r with |r| <= ln(2) / 32: a third less work than the longer polynomial below. Worst error 0.82 ULP, below 0.87.
 DNN_INLINE Vec<float> exp_clamped(Vec<float> x) {
   using V = Vec<float>;
   // clang-format off

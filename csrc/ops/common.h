@@ -7,19 +7,13 @@
 
 namespace dnncore::ops {
 
-// In-place changes are not on the tape: refuse them where a gradient would silently be wrong, and where memory is read-only.
-inline void check_inplace(const char* op, const Tensor& x, std::initializer_list<const Tensor*> sources = {}) {
-  DNN_CHECK(x.storage()->writable(), ValueError, op, ": the tensor shares read-only memory; write to a clone() instead");
-  for (int i = 0; i < x.ndim(); ++i)
-    DNN_CHECK(x.stride(i) != 0 || x.size(i) <= 1, ValueError, op, ": several elements of the tensor share one place in memory (expand());",
-              " write to a clone() instead");
-  if (!GradMode::enabled()) return;
-  DNN_CHECK(!x.requires_grad(), StateError, op, ": in-place change of a tensor of shape ", x.shape(),
-            " that requires grad; use the out-of-place form, or no_grad() to change it without history");
-  for (const Tensor* source : sources)
-    DNN_CHECK(
-        !source->requires_grad(), StateError, op,
-        ": a value that requires grad cannot be written in place with its history; detach() it, or build the result with where() or cat()");
+// An in-place change may need the tape: see inplace.h.
+void check_inplace(const char* op, const Tensor& x);
+
+// A view whose base nobody else names: no longer counted as one.
+inline Tensor sole_name(const Tensor& y) {
+  y.impl()->mark_view(false);
+  return y;
 }
 
 inline void check_device(const char* op, const Tensor& x, const Tensor& z) {

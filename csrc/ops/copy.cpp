@@ -1,4 +1,4 @@
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -45,18 +45,24 @@ Tensor contiguous(const Tensor& x) {
   return y;
 }
 
-void copy_(const Tensor& destination, const Tensor& source) {
-  check_inplace("copy_", destination, {&source});
-  check_device("copy_", destination, source);
+namespace {
+
+// Leading dimensions of size 1 may be dropped, as in every assignment of NumPy and PyTorch.
+Tensor fitted(const Tensor& source, const Shape& target) {
   Tensor from = source;
-  if (!(from.shape() == destination.shape())) {
-    // Leading dimensions of size 1 may be dropped, as in every assignment of NumPy and PyTorch.
-    while (from.ndim() > destination.ndim() && from.size(0) == 1) from = select(from.detach(), 0, 0);
-    const Shape shape = broadcast_shapes("copy_", from.shape(), destination.shape());
-    DNN_CHECK(shape == destination.shape(), ValueError, "copy_: a source of shape ", source.shape(),
-              " does not fit a destination of shape ", destination.shape());
-    from = from.view_as(shape, broadcast_strides(from.shape(), from.strides(), shape), from.impl()->offset);
-  }
+  while (from.ndim() > target.ndim() && from.size(0) == 1) from = select(from, 0, 0);
+  const Shape shape = broadcast_shapes("copy_", from.shape(), target);
+  DNN_CHECK(shape == target, ValueError, "copy_: a source of shape ", source.shape(), " does not fit a destination of shape ", target);
+  return from.shape() == target ? from : expand(from, target);
+}
+
+}  // namespace
+
+void copy_(const Tensor& destination, const Tensor& source) {
+  const bool records = records_inplace("copy_", destination, {&source});
+  check_device("copy_", destination, source);
+  if (records) return become("copy_", destination, to_dtype(fitted(source, destination.shape()), destination.dtype()));
+  Tensor from = fitted(source.detach(), destination.shape());
   if (overlaps(from, destination)) from = copy_of(from, from.dtype(), "copy_");
   launch_copy("copy_", from, destination, true);
   destination.storage()->bump_version();

@@ -1,6 +1,6 @@
 #include <cmath>
 
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -79,9 +79,10 @@ Tensor full_like(const Tensor& x, const Scalar& value, DType dtype) {
 }
 
 void fill_(const Tensor& x, const Scalar& value) {
-  check_inplace("fill_", x);
+  const bool records = records_inplace("fill_", x);
   check_fits("fill_", value, x.dtype());
   launch_fill("fill_", x, value);
+  if (records) return become("fill_", x, x.detach(), true);  // nothing of what it was is left
   x.storage()->bump_version();
 }
 

@@ -3,6 +3,7 @@
 
 #include "ops/common.h"
 #include "ops/elementwise_grad.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -122,10 +123,11 @@ Tensor unary(UnaryOp op, const Tensor& x) {
 }
 
 void unary_(UnaryOp op, const Tensor& x) {
-  check_inplace(name(op), x);
+  const bool records = records_inplace(name(op), x);
   DNN_CHECK(!is_predicate(op) && compute_dtype(op, x.dtype()) == x.dtype(), TypeError, name(op), "_: the result is not ", x.dtype(),
             ", which the tensor holds; use the out-of-place form");
   if (!is_floating(x.dtype()) && is_rounding(op)) return;
+  if (records) return become(name(op), x, unary(op, before_change(x)));
   launch_unary(op, x, x);
   x.storage()->bump_version();
 }
@@ -157,7 +159,7 @@ Tensor binary(BinaryOp op, const Scalar& x, const Tensor& z) {
 }
 
 void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
-  check_inplace(name(op), x, {&z});
+  const bool records = records_inplace(name(op), x, {&z});
   check_device(name(op), x, z);
   const DType dtype = compute_dtype(op, result_type(x, z));
   const bool fits = !is_comparison(op) && (dtype == x.dtype() || (is_floating(dtype) && is_floating(x.dtype())));
@@ -166,6 +168,12 @@ void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
   const Shape shape = broadcast_shapes(name(op), x.shape(), z.shape());
   DNN_CHECK(shape == x.shape(), ValueError, name(op), "_: an operand of shape ", z.shape(), " does not fit the tensor of shape ", x.shape(),
             ", which an in-place op never enlarges");
+  if (records) {
+    const bool saves_nothing = op == BinaryOp::add || op == BinaryOp::sub;
+    const Tensor before = saves_nothing ? stand_in(x) : before_change(x);
+    const Tensor other = z.is(x) ? before : overlaps(z, x) ? clone(z) : z;
+    return become(name(op), x, to_dtype(binary(op, before, other), x.dtype()));
+  }
   if (dtype != x.dtype()) return copy_(x, binary(op, x.detach(), z.detach()));
   Tensor operand = to_dtype(z.detach(), dtype);
   check_integer_operand(op, operand);
@@ -179,7 +187,7 @@ void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
 void binary_(BinaryOp op, const Tensor& x, const Scalar& z) {
   const DType dtype = compute_dtype(op, result_type(x, z));
   if (is_half(x.dtype()) && is_half(dtype)) {
-    check_inplace(name(op), x);
+    if (records_inplace(name(op), x)) return become(name(op), x, binary(op, before_change(x), z));
     return copy_(x, binary(op, x.detach(), z));
   }
   binary_(op, x, scalar_tensor(z, dtype));

@@ -8,8 +8,10 @@ namespace dnncore::ops {
 
 namespace {
 
+Tensor operator+(const Tensor& a, const Tensor& b) { return binary(BinaryOp::add, a, b); }
 Tensor operator+(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar::of(b)); }
 Tensor operator-(const Tensor& a) { return unary(UnaryOp::neg, a); }
+Tensor operator-(const Tensor& a, const Tensor& b) { return binary(BinaryOp::sub, a, b); }
 Tensor operator-(const Tensor& a, double b) { return binary(BinaryOp::sub, a, Scalar::of(b)); }
 Tensor operator*(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
 Tensor operator*(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar::of(b)); }
@@ -41,7 +43,26 @@ constexpr Needs needs(UnaryOp op) {
   }
 }
 
-// g * op'(.): `s` is the input or the output, as needs(op) says.
+// The fused gradients once more, of ops that are themselves on the tape.
+Tensor recorded_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
+  switch (op) {
+    case UnaryOp::tanh:
+      return g - g * (s * s);
+    case UnaryOp::sigmoid:
+      return g * (s - s * s);
+    case UnaryOp::relu:
+      return where(binary(BinaryOp::gt, s, Scalar::of(0.0)), g, scalar_tensor(Scalar::of(0.0), g.dtype()));
+    default: {  // gelu: Phi(x) + x phi(x)
+      constexpr double inv_sqrt_two_pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
+      const Tensor phi = unary(UnaryOp::exp, s * s * -0.5) * inv_sqrt_two_pi;
+      const Tensor cumulative = (unary(UnaryOp::erf, s * (1 / std::numbers::sqrt2)) + 1.0) * 0.5;
+      return g * (cumulative + s * phi);
+    }
+  }
+}
+
+}  // namespace
+
 Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
   constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
   switch (op) {
@@ -74,13 +95,13 @@ Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
     case UnaryOp::cos:
       return -(g * unary(UnaryOp::sin, s));
     case UnaryOp::tanh:
-      return binary(BinaryOp::tanh_backward, g, s);
+      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::tanh_backward, g, s);
     case UnaryOp::sigmoid:
-      return binary(BinaryOp::sigmoid_backward, g, s);
+      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::sigmoid_backward, g, s);
     case UnaryOp::relu:
-      return binary(BinaryOp::relu_backward, g, s);
+      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::relu_backward, g, s);
     case UnaryOp::gelu:
-      return binary(BinaryOp::gelu_backward, g, s);
+      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::gelu_backward, g, s);
     case UnaryOp::erf:
       return g * unary(UnaryOp::exp, -unary(UnaryOp::square, s)) * two_over_sqrt_pi;
     case UnaryOp::softplus:
@@ -89,6 +110,8 @@ Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
       return zeros(g.shape(), g.dtype());  // sign and the rounding ops are flat
   }
 }
+
+namespace {
 
 // dx and dz of y = op(x, z), before broadcasting is summed away.
 Tensor gradient_of_first(BinaryOp op, const Tensor& g, const Tensor& x, const Tensor& z) {

@@ -1,5 +1,5 @@
 // Indexing by tensors of positions: positions become offsets into the view once, gather and scatter follow them.
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -109,6 +109,16 @@ void scatter_into(const char* op, const Tensor& x, int first_dim, const std::vec
          x.device());
 }
 
+// Zeros of the shape with g added at the indexed places.
+Tensor embed(const Tensor& g, const Shape& shape, int first_dim, const std::vector<Tensor>& positions) {
+  const Tensor whole = zeros(shape, g.dtype());
+  scatter_into("index_backward", whole, first_dim, positions, g, true);
+  if (any_requires_grad({&g}))
+    record("index_backward", whole, {&g},
+           [first_dim, positions](const Node&, const Tensor& gg) -> Grads { return {index(gg, first_dim, positions)}; });
+  return whole;
+}
+
 }  // namespace
 
 Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices) {
@@ -135,16 +145,42 @@ Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices)
     record("index", y, {&x}, [first_dim, saved, from = x.shape()](const Node& node, const Tensor& g) -> Grads {
       std::vector<Tensor> positions;
       for (const Saved& position : saved) positions.push_back(position.get(node));
-      const Tensor whole = zeros(from, g.dtype());
-      scatter_into("index_backward", whole, first_dim, positions, g, true);
-      return {whole};
+      return {embed(g, from, first_dim, positions)};
     });
   }
   return y;
 }
 
+void record_assignment(const Tensor& x, const Tensor& before, const Tensor& values, const Tensor& positions) {
+  const Tensor after = x.detach();
+  const Shape value_shape = values.defined() ? values.shape() : Shape();
+  const DType value_dtype = values.defined() ? values.dtype() : x.dtype();
+  record("setitem", after, {&before, &values},
+         [positions, shape = x.shape(), value_shape, value_dtype](const Node& node, const Tensor& g) -> Grads {
+           Grads grads(2);
+           const Tensor flat = reshape(g, {g.numel()});
+           if (node.needs(0)) {
+             Tensor keep;
+             {
+               const NoGrad no_grad;
+               keep = ones({g.numel()}, g.dtype());
+               index_put_(keep, 0, {positions}, scalar_tensor(Scalar::of(0.0), g.dtype()), false);
+             }
+             grads[0] = reshape(binary(BinaryOp::mul, flat, keep), shape);
+           }
+           if (node.needs(1)) {
+             Shape kept = value_shape;
+             while (kept.ndim() > positions.ndim()) kept.erase(0);
+             grads[1] = reshape(to_dtype(sum_to(index(flat, 0, {positions}), kept), value_dtype), value_shape);
+           }
+           return grads;
+         });
+  become("setitem", x, after, true);
+}
+
 void index_put_(const Tensor& x, int first_dim, const std::vector<Tensor>& indices, const Tensor& values, bool accumulate) {
-  check_inplace("index_put_", x, {&values});
+  DNN_CHECK(!records_inplace("index_put_", x, {&values}), StateError,
+            "index_put_: a tensor that takes part in a gradient is changed by x[...] = values");
   // What is read must not be written on the way.
   const auto apart = [&x](const Tensor& from) { return overlaps(from, x) ? clone(from.detach()) : from; };
   std::vector<Tensor> positions;

@@ -1,4 +1,5 @@
 #include "ops/common.h"
+#include "ops/elementwise_grad.h"
 
 namespace dnncore::ops {
 
@@ -44,12 +45,43 @@ GemmArgs gemm_args(const Tensor& a, const Tensor& b, const Tensor& c) {
           .out_dtype = c.dtype()};
 }
 
+// One row times a matrix that lies along k is that matrix times one column: dot products, and nothing to pack. Small matrices are packed
+// sooner than the bias is copied.
+bool is_transposed_column(const Tensor& x, const Tensor& z) {
+  const bool narrow = x.dtype() != DType::Float32 && x.dtype() != DType::Float64;
+  return x.size(0) == 1 && z.stride(0) == 1 && x.stride(1) == 1 && z.numel() >= 8192 && !narrow;
+}
+
+// y already holds the bias.
+GemmArgs column_args(const Tensor& x, const Tensor& z, const Tensor& y, bool accumulate) {
+  return {.a = z.data(),
+          .b = x.data(),
+          .c = y.data(),
+          .m = z.size(1),
+          .n = 1,
+          .k = x.size(1),
+          .a_row = z.stride(1),
+          .a_col = 1,
+          .b_row = 1,
+          .b_col = 1,
+          .c_row = 1,
+          .dtype = x.dtype(),
+          .out_dtype = y.dtype(),
+          .accumulate = accumulate};
+}
+
 // a (m, k) times b (k, n); no gradient.
 Tensor product(const char* op, const Tensor& a, const Tensor& b, const Epilogue& epilogue = {}) {
   const Tensor x = readable(a), z = readable(b);
   const Tensor y = Tensor::empty({x.size(0), z.size(1)}, x.dtype(), x.device(), op);
-  GemmArgs args = gemm_args(x, z, y);
-  args.bias = epilogue.bias.defined() ? epilogue.bias.data() : nullptr;
+  GemmArgs args;
+  if (is_transposed_column(x, z)) {
+    if (epilogue.bias.defined()) launch_copy(op, reshape(epilogue.bias, y.shape()), y, false);
+    args = column_args(x, z, y, epilogue.bias.defined());
+  } else {
+    args = gemm_args(x, z, y);
+    args.bias = epilogue.bias.defined() ? epilogue.bias.data() : nullptr;
+  }
   args.activation = epilogue.activation;
   run_gemm(op, args, x.device());
   return y;
@@ -120,7 +152,7 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
     Shape shape = a.shape();
     const Tensor y = matmul(reshape(a, {a.numel() / k, k}), b);
     shape[a.ndim() - 1] = b.size(1);
-    return reshape(y, shape);
+    return sole_name(reshape(y, shape));
   }
   const Tensor y = a.ndim() == 2 && b.ndim() == 2 ? product("matmul", a, b) : batched_product(a, b);
   if (any_requires_grad({&a, &b})) {
@@ -139,11 +171,11 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
 Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y) {
   switch (activation) {
     case Activation::Relu:
-      return binary(BinaryOp::relu_backward, g, y);
+      return unary_gradient(UnaryOp::relu, g, y);
     case Activation::Tanh:
-      return binary(BinaryOp::tanh_backward, g, y);
+      return unary_gradient(UnaryOp::tanh, g, y);
     case Activation::Sigmoid:
-      return binary(BinaryOp::sigmoid_backward, g, y);
+      return unary_gradient(UnaryOp::sigmoid, g, y);
     default:
       return g;
   }
@@ -192,7 +224,7 @@ Tensor matmul(const Tensor& a, const Tensor& b) {
   Tensor y = matmul_nd(x, z);
   if (b.ndim() == 1) y = squeeze(y, -1);
   if (a.ndim() == 1) y = squeeze(y, b.ndim() == 1 ? -1 : -2);
-  return y;
+  return sole_name(y);
 }
 
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activation activation) {
@@ -204,7 +236,7 @@ Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias, Activat
   shape[x.ndim() - 1] = weight.size(0);
   int64_t rows = 1;
   for (int i = 0; i + 1 < x.ndim(); ++i) rows *= x.size(i);
-  return reshape(linear_2d(reshape(x, {rows, weight.size(1)}), weight, bias, activation), shape);
+  return sole_name(reshape(linear_2d(reshape(x, {rows, weight.size(1)}), weight, bias, activation), shape));
 }
 
 }  // namespace dnncore::ops

@@ -78,6 +78,9 @@ Tensor stack(const std::vector<Tensor>& tensors, int64_t dim);
 // broadcast shape in place of those dimensions.
 Tensor index(const Tensor& x, int first_dim, const std::vector<Tensor>& indices);
 void index_put_(const Tensor& x, int first_dim, const std::vector<Tensor>& indices, const Tensor& values, bool accumulate);
+// x[...] = values has been written: leaves a node behind. `before`: x as it was (stand_in()); `values` undefined for a number; `positions`:
+// the flat places of x that were written, of the shape x[...] has.
+void record_assignment(const Tensor& x, const Tensor& before, const Tensor& values, const Tensor& positions);
 std::vector<Tensor> nonzero(const Tensor& mask);  // per dimension of mask, int64
 
 // --- Elementwise (elementwise.cpp) ------------------------------------------------------------------------------------

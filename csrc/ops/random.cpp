@@ -1,7 +1,7 @@
 #include <cmath>
 #include <random>
 
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -60,13 +60,14 @@ void launch_random(RandomOp op, const Tensor& y, double a, double b, int64_t low
 
 // In the order of the elements, whatever the strides: the same numbers land at the same positions.
 void fill_random(const char* name, RandomOp op, const Tensor& x, double a, double b, const Ref<Generator>& generator) {
-  check_inplace(name, x);
+  const bool records = records_inplace(name, x);
   if (x.is_contiguous()) {
     launch_random(op, x, a, b, 0, 0, generator, true);
   } else {
     const Tensor dense = random(op, x.shape(), x.dtype(), a, b, 0, 0, generator);
     launch_copy(name, dense, x, true);
   }
+  if (records) return become(name, x, x.detach(), true);  // nothing of what it was is left
   x.storage()->bump_version();
 }
 

@@ -54,32 +54,47 @@ Shape infer_size(const char* op, const Tensor& x, const Shape& shape) {
   return result;
 }
 
+Tensor view_of(const Tensor& x, const Shape& shape, const Strides& strides, int64_t offset) {
+  const Tensor y = x.view_as(shape, strides, offset);
+  y.impl()->mark_view(true);
+  return y;
+}
+
 Tensor viewed(const char* op, const Tensor& x, const Shape& shape, const Strides& strides) {
-  const Tensor y = x.view_as(shape, strides, x.impl()->offset);
+  const Tensor y = view_of(x, shape, strides, x.impl()->offset);
   if (any_requires_grad({&x}))
     record(op, y, {&x}, [from = x.shape()](const Node&, const Tensor& g) -> Grads { return {reshape(g, from)}; });
   return y;
 }
 
-// The gradient of a view that shows part of x: zeros of x's shape with g at the same place.
-Tensor embed(const Tensor& g, const Shape& shape, const Strides& strides, int64_t offset) {
+// Part of a dense tensor along one dimension: [start, start + step, ...), or the one at `start` with the dimension dropped.
+struct Part {
+  int dim;
+  int64_t start, step;
+  bool drop;
+};
+
+// The gradient of such a part: zeros of x's shape with g in its place.
+Tensor embed(const Tensor& g, const Shape& shape, const Part& part) {
   const Tensor whole = zeros(shape, g.dtype());
+  Strides strides = whole.strides();
+  const int64_t offset = part.start * strides[part.dim];
+  if (part.drop)
+    strides.erase(part.dim);
+  else
+    strides[part.dim] *= part.step;
   launch_copy("slice_backward", g, whole.view_as(g.shape(), strides, offset), true);
+  if (any_requires_grad({&g}))
+    record("slice_backward", whole, {&g}, [part, size = g.shape()](const Node&, const Tensor& gg) -> Grads {
+      if (part.drop) return {select(gg, part.dim, part.start)};
+      return {slice(gg, part.dim, part.start, part.start + part.step * (size[part.dim] - 1) + 1, part.step)};
+    });
   return whole;
 }
 
-// y = part of x along `dim`: records the gradient with the place expressed for a contiguous x.
-void record_part(const char* op, const Tensor& y, const Tensor& x, int dim, int64_t start, int64_t step, bool drop) {
+void record_part(const char* op, const Tensor& y, const Tensor& x, const Part& part) {
   if (!any_requires_grad({&x})) return;
-  record(op, y, {&x}, [from = x.shape(), dim, start, step, drop](const Node&, const Tensor& g) -> Grads {
-    Strides strides = contiguous_strides(from);
-    const int64_t offset = start * strides[dim];
-    if (drop)
-      strides.erase(dim);
-    else
-      strides[dim] *= step;
-    return {embed(g, from, strides, offset)};
-  });
+  record(op, y, {&x}, [from = x.shape(), part](const Node&, const Tensor& g) -> Grads { return {embed(g, from, part)}; });
 }
 
 }  // namespace
@@ -128,7 +143,7 @@ Tensor permute(const Tensor& x, const Shape& dims) {
     shape.push_back(x.size(from));
     strides.push_back(x.stride(from));
   }
-  const Tensor y = x.view_as(shape, strides, x.impl()->offset);
+  const Tensor y = view_of(x, shape, strides, x.impl()->offset);
   if (any_requires_grad({&x}))
     record("permute", y, {&x}, [inverse](const Node&, const Tensor& g) -> Grads { return {permute(g, inverse)}; });
   return y;
@@ -140,7 +155,7 @@ Tensor transpose(const Tensor& x, int64_t dim0, int64_t dim1) {
   Shape shape = x.shape(), strides = x.strides();
   std::swap(shape[a], shape[b]);
   std::swap(strides[a], strides[b]);
-  const Tensor y = x.view_as(shape, strides, x.impl()->offset);
+  const Tensor y = view_of(x, shape, strides, x.impl()->offset);
   if (any_requires_grad({&x})) record("transpose", y, {&x}, [a, b](const Node&, const Tensor& g) -> Grads { return {transpose(g, a, b)}; });
   return y;
 }
@@ -155,7 +170,7 @@ Tensor expand(const Tensor& x, const Shape& shape) {
               "expand: a tensor of shape ", x.shape(), " cannot be expanded to ", shape);
   }
   checked_numel("expand", target, static_cast<int64_t>(itemsize(x.dtype())));
-  const Tensor y = x.view_as(target, broadcast_strides(x.shape(), x.strides(), target), x.impl()->offset);
+  const Tensor y = view_of(x, target, broadcast_strides(x.shape(), x.strides(), target), x.impl()->offset);
   if (any_requires_grad({&x}))
     record("expand", y, {&x}, [from = x.shape()](const Node&, const Tensor& g) -> Grads { return {sum_to(g, from)}; });
   return y;
@@ -190,8 +205,8 @@ Tensor select(const Tensor& x, int64_t dim, int64_t position) {
   Shape shape = x.shape(), strides = x.strides();
   shape.erase(at);
   strides.erase(at);
-  const Tensor y = x.view_as(shape, strides, x.impl()->offset + from * x.stride(at));
-  record_part("select", y, x, at, from, 1, true);
+  const Tensor y = view_of(x, shape, strides, x.impl()->offset + from * x.stride(at));
+  record_part("select", y, x, {.dim = at, .start = from, .step = 1, .drop = true});
   return y;
 }
 
@@ -209,8 +224,8 @@ Tensor slice(const Tensor& x, int64_t dim, int64_t start, int64_t stop, int64_t 
   shape[at] = (to - from) / step + ((to - from) % step != 0);
   // One element or none: the step is never taken, and must not overflow.
   strides[at] = shape[at] > 1 ? x.stride(at) * step : x.stride(at);
-  const Tensor y = x.view_as(shape, strides, x.impl()->offset + (shape[at] > 0 ? from * x.stride(at) : 0));
-  record_part("slice", y, x, at, from, shape[at] > 1 ? step : 1, false);
+  const Tensor y = view_of(x, shape, strides, x.impl()->offset + (shape[at] > 0 ? from * x.stride(at) : 0));
+  record_part("slice", y, x, {.dim = at, .start = from, .step = shape[at] > 1 ? step : 1, .drop = false});
   return y;
 }
 

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING
 from dnncore._version import __version__
 
 if TYPE_CHECKING:
-    from dnncore import data, nn, optim
+    from dnncore import autograd, data, nn, optim
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+    from dnncore.autograd.check import check_gradients
     from dnncore.serialization import load, save
 else:
-    _MODULES = frozenset({"data", "nn", "optim"})
+    _MODULES = frozenset({"autograd", "data", "nn", "optim"})
     _HOMES = {
+        "check_gradients": "dnncore.autograd.check",
         "enable_grad": "dnncore._grad_mode",
         "inference_mode": "dnncore._grad_mode",
         "no_grad": "dnncore._grad_mode",
@@ -58,6 +60,7 @@ __all__ = [
     "argmin",
     "as_tensor",
     "asarray",
+    "autograd",
     "available_isas",
     "bernoulli",
     "bfloat16",
@@ -70,6 +73,7 @@ __all__ = [
     "build_info",
     "cat",
     "ceil",
+    "check_gradients",
     "chunk",
     "clamp",
     "clone",

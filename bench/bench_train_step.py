@@ -1,0 +1,162 @@
+"""Training steps of perceptrons and autoencoders: dnncore, hand-written NumPy, and PyTorch at its best.
+
+PyTorch runs eagerly with its fused optimizer and, with --compile, compiled as well; `x torch` is against the better one.
+"""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import common  # first: clears OPENBLAS_CORETYPE
+import dnncore as dnn
+import numpy as np
+import reference_numpy
+
+
+class Job(NamedTuple):
+    """One row: `loss` is cross_entropy (a classifier) or mean_squared_error (an autoencoder)."""
+
+    sizes: tuple[int, ...]
+    batch: int
+    loss: str = "cross_entropy"
+    optimizer: str = "Adam"
+
+    @property
+    def label(self):
+        return f"{'-'.join(map(str, self.sizes))}, {self.batch}, {self.optimizer}"
+
+
+JOBS = [
+    Job((64, 32, 10), 32),
+    Job((784, 512, 512, 10), 64),
+    Job((784, 256, 32, 256, 784), 128, "mean_squared_error"),
+    Job((64, 32, 10), 32, optimizer="SGD"),
+    Job((784, 128, 10), 32, optimizer="SGD"),
+    Job((784, 128, 10), 128, optimizer="SGD"),
+    Job((784, 512, 512, 10), 64, optimizer="SGD"),
+    Job((784, 512, 512, 10), 128, optimizer="SGD"),
+]
+LR = 1e-3
+
+COLUMNS = [
+    ("layers, batch, optimizer", 36, ""),
+    ("threads", 7, "d"),
+    ("ours us", 9, ".1f"),
+    ("best us", 9, ".1f"),
+    ("spread", 6, ".2f"),
+    ("GF/s", 7, ".1f"),
+    ("fraction", 8, ".3f"),
+    ("NumPy us", 9, ".1f"),
+    ("torch us", 9, ".1f"),
+    ("compiled", 9, ".1f"),
+    ("x NumPy", 7, ".2f"),
+    ("x torch", 7, ".2f"),
+]
+
+
+def initial(sizes, random):
+    weights = [random.standard_normal((o, i), dtype=np.float32) / np.float32(np.sqrt(i)) for i, o in pairwise(sizes)]
+    return weights, [np.zeros(o, np.float32) for o in sizes[1:]]
+
+
+def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, **options):
+    """A closure that runs one step with the vocabulary dnncore and PyTorch share."""
+    layers = []
+    for i, (inputs, outputs) in enumerate(pairwise(job.sizes)):
+        layer = lib.nn.Linear(inputs, outputs)
+        with lib.no_grad():
+            layer.weight.copy_(as_tensor(weights[i]))
+            layer.bias.copy_(as_tensor(biases[i]))
+        layers += [layer, lib.nn.ReLU()]
+    model = lib.nn.Sequential(*layers[:-1])
+    optimizer = getattr(lib.optim, job.optimizer)(model.parameters(), lr=LR, **options)
+    loss_of = lib.nn.CrossEntropyLoss() if job.loss == "cross_entropy" else lib.nn.MSELoss()
+    x, target = as_tensor(x), as_tensor(target)
+
+    def forward():
+        return loss_of(model(x), target)
+
+    if compiled:
+        forward = lib.compile(forward)
+
+    def step():
+        optimizer.zero_grad()
+        loss = forward()
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return step
+
+
+def contenders(job, torch, compiled):
+    random = np.random.default_rng(job.batch)
+    weights, biases = initial(job.sizes, random)
+    x = random.standard_normal((job.batch, job.sizes[0]), dtype=np.float32)
+    target = random.integers(0, job.sizes[-1], job.batch) if job.loss == "cross_entropy" else x
+    loss = getattr(reference_numpy, job.loss)
+    optimizer = reference_numpy.Adam if job.optimizer == "Adam" else reference_numpy.Sgd
+    by_hand = reference_numpy.MLP(weights, biases, loss, optimizer())
+    found = {
+        "ours": framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target),
+        "NumPy": lambda: by_hand.step(x, target, np.float32(LR)),
+    }
+    if torch is not None:
+        found["torch"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True)
+    if torch is not None and compiled:
+        found["compiled"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True)
+    wide = [[array.astype(np.float64) for array in arrays] for arrays in (weights, biases)]
+    exact = reference_numpy.MLP(*wide, loss, optimizer())
+    wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
+    return found, lambda: exact.step(x.astype(np.float64), wide_target, LR)
+
+
+def flop(job):
+    """Two products per layer and direction; none for the gradient of the data."""
+    layers = [i * o for i, o in pairwise(job.sizes)]
+    return 2 * job.batch * (3 * sum(layers) - layers[0])
+
+
+def micros(timing):
+    return None if timing is None else timing.median * 1e6
+
+
+def measure(report, ceilings, job, count, options, torch):
+    found, exact = contenders(job, torch, options.compile)
+    for _ in range(3):  # the losses of the first three steps
+        common.check(job.label, found, np.asarray(exact()), 1e-5)
+    timings = common.compare(found, options.quick)
+    ours, rate = timings["ours"], 1e-9 * flop(job) / timings["ours"].median
+    ceiling = ceilings.fma(count)
+    peers = [timings[name] for name in ("torch", "compiled") if name in timings]
+    values = {
+        "layers, batch, optimizer": job.label,
+        "threads": count,
+        "ours us": ours.median * 1e6,
+        "best us": ours.min * 1e6,
+        "spread": ours.spread,
+        "GF/s": rate,
+        "fraction": ceiling and rate / ceiling,
+        "NumPy us": micros(timings["NumPy"]),
+        "torch us": micros(timings.get("torch")),
+        "compiled": micros(timings.get("compiled")),
+        "x NumPy": common.ratio(timings["NumPy"], ours),
+        "x torch": common.ratio(min(peers, key=lambda timing: timing.median, default=None), ours),
+    }
+    report.row(values, timings=timings)
+
+
+def main():
+    options = common.arguments(__doc__, compile={"action": "store_true", "help": "compile PyTorch's forward and backward too"})
+    torch = common.find_torch(options)
+    ceilings = common.Ceilings(options.quick)
+    report = common.Report("training step", options, COLUMNS, torch)
+    for count in options.threads:
+        with common.Threads(count, torch):
+            for job in JOBS:
+                if options.filter in job.label:
+                    measure(report, ceilings, job, count, options, torch)
+    report.finish(ceilings)
+
+
+if __name__ == "__main__":
+    main()
