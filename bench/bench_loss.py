@@ -6,6 +6,7 @@ Steps (fwd+bwd) make the loss and the gradient of its input, as a training step 
 import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
+import reference_losses
 import reference_numpy
 from dnncore.nn import functional as F
 
@@ -26,43 +27,13 @@ COLUMNS = [
 ]
 
 
-def numpy_softmax(x):
-    e = np.exp(x - x.max(axis=1, keepdims=True))
-    return e / e.sum(axis=1, keepdims=True)
-
-
-def numpy_log_softmax(x):
-    shifted = x - x.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def numpy_smoothed(x, target, smoothing=0.1):
-    logs = numpy_log_softmax(x)
-    rows = np.arange(len(x))
-    loss = -((1 - smoothing) * logs[rows, target] + smoothing * logs.mean(axis=1)).mean()
-    gradient = np.exp(logs) - smoothing / x.shape[1]
-    gradient[rows, target] -= 1 - smoothing
-    return loss, gradient / len(x)
-
-
-def numpy_mse(x, target):
-    difference = x - target
-    return np.vdot(difference, difference) / x.size, difference * (2 / x.size)
-
-
-def numpy_bce(x, target):
-    e = np.exp(-np.abs(x))
-    loss = (np.maximum(x, 0) - x * target + np.log1p(e)).mean()
-    return loss, (np.where(x < 0, e, 1) / (1 + e) - target) / x.size
-
-
 NUMPY = {
-    "softmax": numpy_softmax,
-    "log_softmax": numpy_log_softmax,
+    "softmax": reference_losses.softmax,
+    "log_softmax": reference_losses.log_softmax,
     "cross_entropy": reference_numpy.cross_entropy,
-    "cross_entropy smoothed": numpy_smoothed,
-    "mse": numpy_mse,
-    "bce_with_logits": numpy_bce,
+    "cross_entropy smoothed": reference_losses.cross_entropy_smoothed,
+    "mse": reference_losses.mse,
+    "bce_with_logits": reference_losses.bce_with_logits,
 }
 NAMES = {"mse": "mse_loss", "bce_with_logits": "binary_cross_entropy_with_logits"}
 

@@ -6,6 +6,7 @@ Elementwise functions take `out` and return it. `FORMS` names one for every kern
 import math
 
 import numpy as np
+import reference_losses
 
 
 def _into(x, out):
@@ -347,5 +348,10 @@ FORMS = {
     "cumulate": np.cumsum,
     "cross_entropy": cross_entropy,
     "optimizer": adam,
+    "softmax": reference_losses.softmax,
+    "softmax_backward": reference_losses.softmax_backward,
+    "pointwise_loss": reference_losses.mse,
+    "pointwise_loss_backward": reference_losses.mse,
+    "sgd": sgd,
     "random": uniform,
 }

@@ -50,6 +50,19 @@ def test_gradients(name, reduction):
     assert_gradients(function, *(arrays[key] for key in names))
 
 
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+@pytest.mark.parametrize("name", CASES)
+def test_second_derivatives(name, reduction):
+    case, arrays = CASES[name], inputs(CASES[name])
+    names = learnable(case)
+
+    def function(*leaves):
+        given = {**{key: tensor(x) for key, x in arrays.items()}, **dict(zip(names, leaves, strict=True))}
+        return getattr(F, case.function)(**given, **case.options, reduction=reduction)
+
+    assert dnn.autograd.gradgradcheck(function, tuple(tensor(arrays[key]).requires_grad_() for key in names))
+
+
 @pytest.mark.parametrize("function", [F.mse_loss, F.binary_cross_entropy_with_logits])
 def test_gradients_of_other_layouts(function):
     x, t = inputs(CASES["bce_with_logits"]).values()

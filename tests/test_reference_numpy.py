@@ -10,6 +10,7 @@ from dnncore import _core
 from reference_optim import Rule
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
+import reference_losses
 import reference_numpy
 
 X = np.random.default_rng(0).uniform(-5, 5, (60, 70)).astype(np.float32)
@@ -39,6 +40,27 @@ def test_cross_entropy_and_its_gradient():
     moved = logits.copy()
     moved[3, 4] += 1e-6
     assert abs((reference_numpy.cross_entropy(moved, target)[0] - loss) / 1e-6 - gradient[3, 4]) < 1e-6
+
+
+@pytest.mark.parametrize(
+    "loss", [reference_losses.mse, reference_losses.bce_with_logits, reference_losses.cross_entropy_smoothed]
+)
+def test_losses_and_their_gradients(loss):
+    x = X[:, :9].astype(np.float64)
+    target = np.arange(60) % 9 if loss is reference_losses.cross_entropy_smoothed else np.abs(Z[:, :9].astype(np.float64)) / 5
+    value, gradient = loss(x, target)
+    moved = x.copy()
+    moved[3, 4] += 1e-6
+    assert abs((loss(moved, target)[0] - value) / 1e-6 - gradient[3, 4]) < 1e-6
+
+
+def test_softmax_forms():
+    x, g = X[:, :9].astype(np.float64), Z[:, :9].astype(np.float64)
+    y = reference_losses.softmax(x)
+    np.testing.assert_allclose(y, np.exp(x) / np.exp(x).sum(1, keepdims=True), rtol=1e-13)
+    np.testing.assert_allclose(reference_losses.log_softmax(x), np.log(y), rtol=1e-12)
+    slope = (np.sum(g * reference_losses.softmax(x + 1e-6 * X[:, 9:18])) - np.sum(g * y)) / 1e-6
+    assert abs(slope - np.sum(reference_losses.softmax_backward(g, y) * X[:, 9:18])) < 1e-4
 
 
 def test_scatter_add():

@@ -93,6 +93,14 @@ def test_gradients(name, dim, shape):
     assert_gradients(lambda t: function(t.transpose(0, -1), dim), values(shape, seed=1))
 
 
+@pytest.mark.parametrize("dim", [0, -1])
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_second_derivatives(name, dim):
+    x = tensor(values((3, 4))).requires_grad_()
+    assert dnn.autograd.gradgradcheck(lambda t: getattr(dnn, name)(t, dim), x)
+    assert dnn.autograd.gradgradcheck(lambda t: getattr(dnn, name)(t.t(), dim), x)
+
+
 def test_logsumexp_of_several_dimensions():
     x = values((2, 3, 4))
     expected = np.log(np.exp(x).sum(axis=(0, 2)))

@@ -110,7 +110,8 @@ RowSum<T> sum_long_row(const T* x, int64_t classes, T* e, T largest) {
       others += reduce_add(sum.all);
     } else {
       const double rest = reduce_add(sum.others), ones = static_cast<double>(reduce_add(sum.all)) - rest;
-      count += (ones + kRounder<double>) - kRounder<double>;
+      constexpr double kWhole = kRounder<double>;
+      count += (ones + kWhole) - kWhole;
       others += rest;
     }
   }
