@@ -48,7 +48,7 @@ def running_rows():
 def scatter_rows():
     for rows, picks, width in ((1000, 100_000, 1), (1000, 4000, 256), (50_000, 20_000, 64)):
         index = np.random.default_rng(rows).integers(0, rows, picks)
-        wide = np.ascontiguousarray(np.broadcast_to(index[:, None], (picks, width)))
+        wide = np.broadcast_to(index[:, None], (picks, width)).copy()
         values = normal(picks, width)
         label = f"scatter_add {picks}x{width} to {rows}"
         yield label, reference_numpy.scatter_dim, "scatter_add", (np.zeros((rows, width), np.float32), 0, wide, values), 1e-5

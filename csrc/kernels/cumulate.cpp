@@ -11,6 +11,7 @@ namespace dnncore::DNNCORE_ISA {
 namespace {
 
 constexpr int kLanes = 8;
+constexpr int64_t kTile = 1024;    // of a row, scanned with kLanes chains
 constexpr int64_t kColumns = 256;  // of the inner dimensions, per task
 constexpr int64_t kLength = CumulateArgs::kLength;
 
@@ -40,12 +41,12 @@ Total<T> total_of(const T* x, int64_t n) {
   return total;
 }
 
+// In tiles, whose pieces lie 512 bytes apart or so: those of a whole block would meet in the same sets of the cache (5 times slower).
 template <CumulateOp op, class T>
 void scan_block(const T* x, T* y, int64_t n, Total<T> running) {
   using A = Total<T>;
-  const int64_t piece = n / kLanes;
-  int64_t done = 0;
-  if (piece >= 8) {
+  while (n >= 8 * kLanes) {
+    const int64_t piece = std::min(n, kTile) / kLanes;
     A lanes[kLanes];
     for (int k = 0; k < kLanes; ++k) {
       lanes[k] = running;
@@ -56,9 +57,11 @@ void scan_block(const T* x, T* y, int64_t n, Total<T> running) {
         lanes[k] = joined<op>(lanes[k], static_cast<A>(x[k * piece + i]));
         y[k * piece + i] = static_cast<T>(lanes[k]);
       }
-    done = kLanes * piece;
+    x += kLanes * piece;
+    y += kLanes * piece;
+    n -= kLanes * piece;
   }
-  for (int64_t i = done; i < n; ++i) {
+  for (int64_t i = 0; i < n; ++i) {
     running = joined<op>(running, static_cast<A>(x[i]));
     y[i] = static_cast<T>(running);
   }

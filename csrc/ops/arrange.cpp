@@ -210,7 +210,7 @@ Tensor unflatten(const Tensor& x, int64_t dim, const Shape& sizes) {
 }
 
 Tensor unfold(const Tensor& x, int64_t dim, int64_t size, int64_t step) {
-  if (x.ndim() == 0) return unfold(reshape(x, {1}), dim, size, step).view_as({size}, {1}, x.impl()->offset);
+  if (x.ndim() == 0) return select(unfold(reshape(x, {1}), dim, size, step), 0, 0);
   const int at = wrap_dim("unfold", dim, x.ndim());
   DNN_CHECK(size >= 0 && size <= x.size(at), ValueError, "unfold: expected a size between 0 and ", x.size(at), ", the size of dimension ",
             at, ", got ", size);
