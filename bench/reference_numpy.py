@@ -352,6 +352,5 @@ FORMS = {
     "softmax_backward": reference_losses.softmax_backward,
     "pointwise_loss": reference_losses.mse,
     "pointwise_loss_backward": reference_losses.mse,
-    "sgd": sgd,
     "random": uniform,
 }

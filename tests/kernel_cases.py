@@ -179,17 +179,6 @@ def _pointwise_loss_backward() -> list[np.ndarray]:
     return found
 
 
-def _sgd() -> list[np.ndarray]:
-    parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
-    optimizer = dnn.optim.SGD(parameters, lr=0.1, momentum=0.9, weight_decay=0.01)
-    for _ in range(3):
-        optimizer.zero_grad()
-        for parameter in parameters:
-            (parameter * parameter).sum().backward()
-        optimizer.step()
-    return [numbers(parameter) for parameter in parameters]
-
-
 def _random_numbers() -> list[np.ndarray]:
     dnn.manual_seed(5)
     kinds = (dnn.rand(100_001), dnn.randn(100_001), dnn.randint(0, 1000, (100_001,)), dnn.randperm(10_001))
@@ -274,6 +263,5 @@ KERNELS = {
     "softmax_backward": KernelCase(_softmax_backward, exact=False),
     "pointwise_loss": KernelCase(_pointwise_loss, exact=False),
     "pointwise_loss_backward": KernelCase(_pointwise_loss_backward, exact=False),
-    "sgd": KernelCase(_sgd, exact=False),
     "random": KernelCase(_random_numbers, exact=True),
 }

@@ -2,7 +2,7 @@
 #include <cmath>
 #include <numbers>
 
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -122,7 +122,7 @@ Tensor activation(ActivationOp op, const Tensor& x, const ActivationParameters& 
 
 void activation_(ActivationOp op, const Tensor& x, const ActivationParameters& parameters) {
   check(op, x);
-  check_inplace(name(op), x);
+  if (records_inplace(name(op), x)) return become(name(op), x, activation(op, before_change(x), parameters));
   launch_activation(op, rounded_parameters(op, parameters, x.dtype()), nullptr, x, x);
   x.storage()->bump_version();
 }

@@ -1,4 +1,4 @@
-#include "ops/common.h"
+#include "ops/inplace.h"
 
 namespace dnncore::ops {
 
@@ -50,7 +50,7 @@ Tensor dropout(const Tensor& x, double p) {
 
 void dropout_(const Tensor& x, double p) {
   check(x, p);
-  check_inplace("dropout", x);
+  if (records_inplace("dropout", x)) return become("dropout", x, dropout(stand_in(x), p));
   if (!x.is_contiguous()) return copy_(x, dropout(x.detach(), p));
   launch_dropout(x, Tensor::empty(x.shape(), DType::UInt8, x.device(), "dropout"), x, p);
   x.storage()->bump_version();

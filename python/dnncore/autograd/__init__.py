@@ -1,6 +1,5 @@
 """Gradients: of tensors with respect to tensors, of functions written in Python, and their check against differences."""
 
-from dnncore._core import Node
 from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
 from dnncore.autograd import functional
 from dnncore.autograd.check import GradcheckError, check_gradients, gradcheck, gradgradcheck
@@ -11,7 +10,6 @@ __all__ = [
     "Function",
     "FunctionCtx",
     "GradcheckError",
-    "Node",
     "backward",
     "check_gradients",
     "enable_grad",

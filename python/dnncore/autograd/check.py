@@ -24,7 +24,17 @@ _SEED = 20170  # of the weights of the outputs
 
 
 class GradcheckError(RuntimeError):
-    """A gradient that differs from the differences."""
+    """A gradient that differs from the differences; the text is a `GradientReport`.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> try:
+    ...     dnn.check_gradients(lambda x: x.detach() * 2 + x, dnn.ones(2))
+    ... except dnn.autograd.GradcheckError as error:
+    ...     print("a factor 3 is missing" in str(error))
+    True
+    """
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,22 @@ class FunctionCtx:
     ----------
     needs_input_grad : tuple of bool
         Which arguments of `forward` need a gradient.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> class Scale(dnn.autograd.Function):
+    ...     @staticmethod
+    ...     def forward(ctx, x, factor):
+    ...         ctx.factor = factor
+    ...         return x * factor
+    ...     @staticmethod
+    ...     def backward(ctx, grad_output):
+    ...         return grad_output * ctx.factor, None
+    >>> x = dnn.ones(2, requires_grad=True)
+    >>> Scale.apply(x, 3.0).sum().backward()
+    >>> x.grad.tolist()
+    [3.0, 3.0]
     """
 
     needs_input_grad: tuple[bool, ...]

@@ -62,6 +62,32 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return _core.linear(input, weight, bias)
 
 
+def tanh(input: Tensor) -> Tensor:
+    """Return the hyperbolic tangent of every element.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.tanh(dnn.zeros(1)).tolist()
+    [0.0]
+    """
+    return _core.tanh(input)
+
+
+def sigmoid(input: Tensor) -> Tensor:
+    """Return 1 / (1 + exp(-x)) of every element.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.sigmoid(dnn.zeros(1)).tolist()
+    [0.5]
+    """
+    return _core.sigmoid(input)
+
+
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """Return ``input1^T weight[o] input2 + bias[o]`` for every output o.
 
