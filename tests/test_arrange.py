@@ -208,3 +208,15 @@ MISUSE = [
 def test_misuse(call, message):
     with pytest.raises(ValueError, match=message):
         call(tensor(X))
+
+
+def test_sizes_and_diagonals_beyond_reason():
+    x = dnn.ones(3, 3)
+    assert dnn.tril(x, 2**63 - 1).tolist() == x.tolist()
+    assert dnn.triu(x, 2**63 - 1).tolist() == dnn.zeros(3, 3).tolist()
+    assert dnn.triu(x, -(2**63)).tolist() == x.tolist()
+    assert dnn.tril_indices(3, 3, 2**63 - 1).shape == (2, 9)
+    with pytest.raises(ValueError, match="repeat_interleave"):
+        dnn.repeat_interleave(dnn.ones(4), 2**62)
+    with pytest.raises(ValueError, match="repeat_interleave"):
+        dnn.repeat_interleave(dnn.ones(2), dnn.tensor([2**62, 2**62]))

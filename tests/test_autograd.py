@@ -602,3 +602,51 @@ def test_the_check_refuses_what_it_cannot_judge():
     with pytest.raises(ValueError, match="return floating-point"):
         dnn.check_gradients(lambda x: 3, A)
     assert dnn.check_gradients(lambda x, i: x[i], (A, dnn.tensor([0, 2]))).ok
+
+
+def test_a_hook_may_add_hooks_to_other_outputs():
+    class Multiples(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return tuple(x * i for i in range(1, 7))
+
+        @staticmethod
+        def backward(ctx, *gs):
+            return sum(gs)
+
+    x = leaf(1.0, 2.0)
+    ys = Multiples.apply(x)
+    ys[0].register_hook(lambda g: [y.register_hook(lambda q: None) for y in ys[4:]] and None)
+    for y in ys[1:4]:
+        y.register_hook(lambda g: None)
+    sum(y.sum() for y in ys).backward()
+    assert x.grad.tolist() == [6.0, 6.0]
+
+
+def test_functions_that_save_nothing_may_be_walked_again():
+    class Twice(Function):
+        @staticmethod
+        def forward(ctx, x):
+            return x * 2
+
+        @staticmethod
+        def backward(ctx, g):
+            return g * 2
+
+    x = leaf(1.0)
+    y = Twice.apply(x)
+    y.sum().backward()
+    y.sum().backward()
+    assert x.grad.tolist() == [4.0]
+    z = Exp.apply(x)
+    z.sum().backward()
+    with pytest.raises(RuntimeError, match="retain_graph"):
+        z.sum().backward()
+
+
+@pytest.mark.parametrize("product", [lambda x: x.prod(), lambda x: x.cumprod(0).sum()])
+def test_second_derivatives_of_products_with_zeros_are_refused(product):
+    x = leaf(2.0, 0.0, 5.0)
+    assert grad(product(x), x)[0].tolist() in ([0.0, 10.0, 0.0], [1.0, 12.0, 0.0])
+    with pytest.raises(RuntimeError, match="factor is 0"):
+        grad(product(x), x, create_graph=True)

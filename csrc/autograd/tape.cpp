@@ -131,10 +131,13 @@ class Walk {
       return;
     }
     if (!node.watchers) return;
-    for (const auto& [output, hooks] : node.watchers->hooks)
+    const auto lists = node.watchers->hooks;  // a hook may add hooks
+    for (const auto& [output, hooks] : lists)
       if (arrived[output].defined()) arrived[output] = hooks->run(arrived[output]);
-    for (TensorImpl* output : node.watchers->retained)
-      if (arrived[output->output_number].defined()) accumulate_grad(Tensor(Ref<TensorImpl>(output)), arrived[output->output_number]);
+    std::vector<Tensor> retained;
+    for (TensorImpl* output : node.watchers->retained) retained.emplace_back(Ref<TensorImpl>(output));
+    for (const Tensor& output : retained)
+      if (const Tensor& grad = arrived[output.impl()->output_number]; grad.defined()) accumulate_grad(output, grad);
   }
 
   const bool retain_graph_;

@@ -82,7 +82,7 @@ const char* kept_name(const std::string& name) {
   return names->insert(name).first->c_str();
 }
 
-// function(node, *grads) -> one gradient or None per input.
+// function(node, *grads) -> one gradient or None per input; function(None) frees what was saved and says whether there was anything.
 class PythonNode final : public Node {
  public:
   PythonNode(const char* op, py::handle function, const std::vector<Tensor>& inputs) : Node(op), function_(function) {
@@ -107,8 +107,8 @@ class PythonNode final : public Node {
     return answer;
   }
   bool release_saved() override {
-    function_.reset();
-    return true;
+    const py::gil_scoped_acquire gil;
+    return py::cast<bool>(function_.get()(py::none()));
   }
   void* host_object() const override { return function_.get().ptr(); }
 

@@ -51,7 +51,8 @@ py::object deep_copy(const py::object& self, py::dict memo) {
             "deepcopy: only tensors that were not computed from others can be copied with their gradient; use detach()");
   const Tensor copy = ops::clone(x.detach());
   copy.impl()->requires_grad = x.requires_grad();
-  if (x.grad().defined()) copy.set_grad(ops::clone(x.grad().detach()));
+  const bool is_parameter = Py_TYPE(self.ptr()) != tensor_type();  // whose copies start without a gradient, as in PyTorch
+  if (x.grad().defined() && !is_parameter) copy.set_grad(ops::clone(x.grad().detach()));
   py::object result = new_object(py::type::of(self), copy);
   memo[id] = result;
   const py::object attributes = attributes_of(self);

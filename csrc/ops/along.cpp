@@ -134,6 +134,8 @@ Tensor scatter_prod(const Tensor& x, int at, const Tensor& index, const Tensor& 
   record("scatter_reduce", y, {&x, &src},
          [at, x = Saved::input(x), index = Saved::input(index), src = Saved::input(src)](const Node& node, const Tensor& g) -> Grads {
            const Tensor a = x.get(node), b = src.get(node), i = index.get(node), one = number_like(a, 1);
+           refuse_zeros_when_recording("scatter_reduce", a);
+           refuse_zeros_when_recording("scatter_reduce", b);
            const Tensor a_zero = a == 0.0, b_zero = b == 0.0;
            const Tensor zeros_in =
                scattered("scatter_reduce", to_dtype(a_zero, DType::Int64), at, i, to_dtype(b_zero, DType::Int64), ScatterOp::sum);

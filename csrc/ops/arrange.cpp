@@ -92,7 +92,9 @@ Tensor roll(const Tensor& x, const Shape& shifts, const Shape& dims) {
 
 Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
   DNN_CHECK(x.ndim() >= 2, ValueError, op, ": expected at least 2 dimensions, got shape ", x.shape());
-  const Tensor column = positions(x.size(x.ndim() - 1)), row = unsqueeze(positions(x.size(x.ndim() - 2)) + diagonal, 1);
+  const int64_t columns = x.size(x.ndim() - 1), rows = x.size(x.ndim() - 2);
+  diagonal = std::clamp(diagonal, -rows, columns);
+  const Tensor column = positions(columns), row = unsqueeze(positions(rows) + diagonal, 1);
   return where(lower ? column <= row : column >= row, x, number_like(x, 0));
 }
 
@@ -170,6 +172,8 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<i
   if (n == 0) return clone(from);
   DNN_CHECK(*reduce(ReduceOp::min, counts, {}, false).data<int64_t>() >= 0, ValueError,
             "repeat_interleave: expected repeats of at least 0");
+  const double results = *reduce(ReduceOp::sum, to_dtype(counts, DType::Float64), {}, false).data<double>();
+  DNN_CHECK(results < 0x1p62, ValueError, "repeat_interleave: the repeats make up more entries than a tensor can have");
   const Tensor ends = cumsum(counts, 0);
   const int64_t total = *select(ends, 0, -1).data<int64_t>();
   return index(from, at, {searchsorted(ends, positions(total), true)});

@@ -20,6 +20,9 @@ inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }
 
+// Gradients of products count the zeros among the factors, which is not differentiable once more: refused instead of wrong.
+void refuse_zeros_when_recording(const char* op, const Tensor& x);
+
 // A 0-D tensor of the number in `dtype`; integers wrap.
 Tensor scalar_tensor(const Scalar& value, DType dtype);
 

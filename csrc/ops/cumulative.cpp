@@ -47,6 +47,7 @@ Tensor reversed_cumsum(const Tensor& x, int64_t dim) {
 // dy_j / dx_i is y_j / x_i while no entry is 0. The first 0 of a row gets the products of the others, taken with a 1 in its place;
 // entries after it get nothing, since it stays among their factors.
 Tensor cumprod_gradient(const Tensor& g, const Tensor& x, const Tensor& y, int64_t dim) {
+  refuse_zeros_when_recording("cumprod", x);
   const Tensor zero = number_like(x, 0), one = number_like(x, 1);
   const Tensor is_zero = x == 0.0;
   const Tensor zeros_to_here = cumsum(is_zero, dim);

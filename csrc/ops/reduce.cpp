@@ -56,8 +56,20 @@ void launch_reduce(ReduceOp op, const Tensor& x, const Tensor& y, const Reduced&
 // g or y, of the kept shape, with the reduced dimensions back as size 1.
 Tensor with_kept_dims(const Tensor& y, const Shape& kept) { return reshape(y, kept); }
 
+}  // namespace
+
+void refuse_zeros_when_recording(const char* op, const Tensor& x) {
+  if (!GradMode::enabled()) return;
+  const NoGrad no_grad;
+  const Tensor zero = reduce(ReduceOp::any, binary(BinaryOp::eq, x, Scalar::of(0.0)), {}, false);
+  DNN_CHECK(!*zero.data<bool>(), StateError, op, ": second derivatives are not available where a factor is 0");
+}
+
+namespace {
+
 // d prod / dx_i is the product of the others: exact also where some x are 0.
 Tensor prod_gradient(const Tensor& g, const Tensor& x, const Shape& dims) {
+  refuse_zeros_when_recording("prod", x);
   const Scalar one = Scalar::of(1.0);
   const Tensor is_zero = binary(BinaryOp::eq, x, Scalar::of(0.0));
   const Tensor zeros_in = reduce(ReduceOp::sum, is_zero, dims, true);

@@ -895,7 +895,7 @@ def _gradients(
 ) -> list[Tensor | None]: ...
 def _record_function(
     name: str,
-    function: Callable[..., Sequence[Tensor | None]],
+    function: Callable[..., Sequence[Tensor | None] | _bool],
     inputs: Sequence[Tensor],
     outputs: Sequence[Tensor],
     differentiable: Sequence[_bool],

@@ -87,6 +87,9 @@ def save(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None
         hashes[name] = _digest(_NAMES[tensor.dtype], shape, _bytes_of(tensor))
     seal = json.dumps({"sha256": hashes, "version": _SCHEME})
     content = safetensors.serialize(specs, metadata={"dnncore": seal})
+    header = int.from_bytes(content[:8], "little")
+    if header > _HEADER_CAP:
+        raise ValueError(f"save: the names take a header of {header} bytes; load accepts at most {_HEADER_CAP}")
     write_atomically(path, [content])
 
 
@@ -163,7 +166,7 @@ def _read_header(file: BinaryIO | Any, size: int, where: str) -> tuple[dict[str,
     start = _read_exactly(file, min(size, 9), where)
     length = int.from_bytes(start[:8], "little")
     if len(start) < 9 or start[8:9] != b"{":
-        if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] <= b"\x05") or start[:1] in b"(c]}":
+        if start[:4] == b"PK\x03\x04" or (start[:1] == b"\x80" and start[1:2] <= b"\x05") or (start and start[:1] in b"(c]}"):
             raise ValueError(f"load: {where} looks like a pickle, which can run code and is never opened; save it as safetensors")
         raise ValueError(f"load: {where} is not a safetensors file")
     if length > _HEADER_CAP or length > size - 8:

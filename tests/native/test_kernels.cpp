@@ -2,7 +2,6 @@
 #include "kernel_check.h"
 #include "kernels/kernels.h"
 #include "loss_cases.h"
-#include "order_cases.h"
 
 using namespace dnncore;
 using namespace dnncore::test;
@@ -510,6 +509,9 @@ void cases_random() {
 }
 
 }  // namespace
+
+// Uses the samples above.
+#include "order_cases.h"
 
 TEST_CASE("cross entropy with smoothing, weights and probabilities") { cases_cross_entropy_of_all_classes(); }
 

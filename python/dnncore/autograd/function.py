@@ -135,7 +135,10 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outp
     inputs = [i for i, arg in enumerate(args) if isinstance(arg, Tensor)]
     count, wanted = len(outputs), len(args)  # run() must hold none of the outputs: they hold it
 
-    def run(node: _core.Node, *grads: Tensor | None) -> list[Tensor | None]:
+    def run(node: _core.Node | None, *grads: Tensor | None) -> list[Tensor | None] | bool:
+        if node is None:
+            saved, ctx._saved = ctx._saved, []
+            return bool(saved)
         every: list[Tensor | None] = [None] * count
         for i, gradient, (shape, dtype) in zip(places, grads, like, strict=True):
             every[i] = _core.zeros(*shape, dtype=dtype) if gradient is None and ctx._materialize else gradient

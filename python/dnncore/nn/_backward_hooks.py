@@ -27,6 +27,7 @@ class _Gate(Function):
     @staticmethod
     def forward(ctx: Any, seen: Callable[[Gradients], Gradients], *tensors: Tensor) -> tuple[Tensor, ...]:
         ctx.seen = seen
+        ctx.set_materialize_grads(False)
         return tuple(tensor.view_as(tensor) for tensor in tensors)
 
     @staticmethod
@@ -60,7 +61,7 @@ class _BackwardCall:
         self.module = module
         self.before = [hook.function for hook in hooks if hook.before]
         self.after = [hook.function for hook in hooks if not hook.before]
-        self.grad_output: Gradients = ()
+        self.grad_output: Gradients | None = None  # between the gate at the outputs and the one at the inputs
         self.inputs = 0
         self.inputs_need_gradients = False
 
@@ -88,8 +89,11 @@ class _BackwardCall:
         return gradients
 
     def _see_inputs(self, gradients: Gradients) -> Gradients:
+        grad_output, self.grad_output = self.grad_output, None
+        if grad_output is None:  # this gradient came another way
+            return gradients
         for function in self.after:
-            gradients = self._changed(gradients, function(self.module, gradients, self.grad_output), "grad_input")
+            gradients = self._changed(gradients, function(self.module, gradients, grad_output), "grad_input")
         return gradients
 
     def _changed(self, gradients: Gradients, answer: Any, kind: str) -> Gradients:

@@ -37,6 +37,15 @@ class Stateful:
     _load_state_dict_pre_hooks: Hooks
     _load_state_dict_post_hooks: Hooks
 
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for name in ("_save_to_state_dict", "_load_from_state_dict"):
+            if name in cls.__dict__:
+                raise TypeError(
+                    f"{cls.__name__}: {name} is never called here; use get_extra_state and set_extra_state, "
+                    "or the hooks register_state_dict_post_hook and register_load_state_dict_pre_hook"
+                )
+
     def state_dict(self, *, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> dict[str, Any]:
         """Return parameters and persistent buffers by dotted name; the tensors share memory with the module.
 

@@ -446,6 +446,8 @@ def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
         else:
             with no_grad():
                 gradient.zero_()
+            if gradient.requires_grad:  # of a pass that was recorded: its graph goes too
+                parameter.grad = gradient.detach()
 
 
 def _cast(value: Tensor, dtype: _core.dtype) -> Tensor:

@@ -86,3 +86,16 @@ class ParamGroup(dict[str, Any]):
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
         return dict, (dict(self),)
+
+
+class StateView(dict[Any, Any]):
+    """State as it stands in native memory: the tensors may be written in place, the entries only by `load_state_dict`."""
+
+    def _refuse(self, *args: Any, **kwargs: Any) -> NoReturn:
+        raise TypeError("optim: the state cannot be changed here; write into its tensors in place, or use load_state_dict()")
+
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    clear = pop = popitem = setdefault = update = _refuse
+
+    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
+        return dict, (dict(self),)

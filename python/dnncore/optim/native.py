@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any, ClassVar, NamedTuple
 
 from dnncore import _core
 from dnncore._core import Tensor
+from dnncore.nn.parameter import is_replaced, replacements
+from dnncore.optim.groups import StateView
 from dnncore.optim.optimizer import Optimizer, State
 
 
@@ -105,8 +108,8 @@ class NativeOptimizer(Optimizer):
             for i, param in enumerate(params):
                 state = self._update.state(g, i)
                 if state:
-                    found[param] = state
-        return found
+                    found[param] = StateView(state)
+        return StateView(found)
 
     def _check_state(self, number: Any, param: Tensor, state: State) -> None:
         for key, value in state.items():
@@ -132,5 +135,11 @@ class NativeOptimizer(Optimizer):
             What `closure` returned, or None.
         """
         loss = self._loss_of(closure)
+        if replacements() and any(param.grad is None and is_replaced(param) for params in self._registered for param in params):
+            warnings.warn(
+                f"{type(self).__name__}.step: a module uses another parameter in place of one of these, since a cast, "
+                "load_state_dict(assign=True) or a reparametrization; make the optimizer after it",
+                stacklevel=2,
+            )
         self._update.step()
         return loss

@@ -234,6 +234,10 @@ class Optimizer:
             not have its parameter's shape.
         """
         name = type(self).__name__
+        if not isinstance(state_dict, Mapping) or not {"state", "param_groups"} <= state_dict.keys():
+            raise TypeError(
+                f"{name}.load_state_dict: expected a mapping with 'state' and 'param_groups', as state_dict() returns it"
+            )
         saved = state_dict["param_groups"]
         have, got = [len(group["params"]) for group in self._groups], [len(group["params"]) for group in saved]
         if have != got:
