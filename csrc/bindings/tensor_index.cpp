@@ -221,10 +221,8 @@ Tensor arranged_values(const Tensor& values, const Shape& target, const std::vec
   return flipped(expand_to("setitem", from, target), reversed);
 }
 
-Tensor value_tensor(const Tensor& x, PyObject* value) {
+Tensor value_tensor(PyObject* value) {
   if (is_tensor(value)) return tensor_of(value);
-  Scalar scalar;
-  if (scalar_from_python(value, scalar)) return scalar_tensor(scalar, x.dtype());
   DNN_CHECK(is_numpy_array(value) || is_sequence(value), TypeError, "setitem: cannot assign a ", Py_TYPE(value)->tp_name, " to a tensor");
   return tensor_from_data("setitem", value, {}, Sharing::Share);
 }
@@ -267,7 +265,7 @@ Tensor subscript(const Tensor& x, PyObject* key) {
 void assign(const Tensor& x, PyObject* key, PyObject* value) {
   DNN_CHECK(value, TypeError, "delitem: elements of a tensor cannot be deleted");
   Scalar number;
-  const Tensor values = scalar_from_python(value, number) ? Tensor() : value_tensor(x, value);
+  const Tensor values = scalar_from_python(value, number) ? Tensor() : value_tensor(value);
   const bool records = ops::records_inplace("setitem", x, {&values});
   const NoGrad no_grad;  // the view that is written must not join the tape
   const Tensor before = records ? ops::stand_in(x) : Tensor();

@@ -64,6 +64,7 @@ constexpr const char* name(DType dtype) {
 }
 
 constexpr bool is_floating(DType dtype) { return dtype <= DType::Float16; }
+constexpr bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
 constexpr bool is_integral(DType dtype) { return dtype >= DType::Int64 && dtype <= DType::UInt8; }
 
 inline std::ostream& operator<<(std::ostream& out, DType dtype) { return out << name(dtype); }

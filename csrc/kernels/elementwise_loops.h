@@ -131,8 +131,6 @@ struct Elementwise {
   const void* parameters = nullptr;
 };
 
-inline bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 __attribute__((noinline)) inline void half_to_float(DType dtype, const std::byte* x, float* y, int64_t n) {
   if (dtype == DType::BFloat16)
     halves_to_float(reinterpret_cast<const bfloat16*>(x), y, n);

@@ -30,8 +30,6 @@ double nanoseconds_per_flop(DType dtype) {
   return dtype == DType::BFloat16 && kHasPairs ? kFloat / 1.7 : kFloat;
 }
 
-bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 // Rows of A a multiple of 2 KiB apart fall into few sets of the first-level cache.
 bool crowds_cache(const GemmArgs& args, int64_t stride) { return (stride * static_cast<int64_t>(itemsize(args.dtype)) & 2047) == 0; }
 

@@ -2,19 +2,17 @@
 #include <cmath>
 #include <numbers>
 
+#include "ops/expressions.h"
 #include "ops/inplace.h"
 
 namespace dnncore::ops {
+
+using namespace expressions;
 
 namespace {
 
 const char* name(ActivationOp op) { return kActivationNames[static_cast<int>(op)]; }
 
-Tensor operator*(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
-Tensor operator*(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar::of(b)); }
-Tensor operator+(const Tensor& a, const Tensor& b) { return binary(BinaryOp::add, a, b); }
-Tensor operator+(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar::of(b)); }
-Tensor one_minus(const Tensor& a) { return binary(BinaryOp::sub, Scalar::of(1.0), a); }
 Tensor sigmoid(const Tensor& a) { return unary(UnaryOp::sigmoid, a); }
 
 // The rounded results tell which piece of the function the argument was on, so that only they need be kept.
@@ -75,15 +73,15 @@ Tensor slope(ActivationOp op, const ActivationParameters& p, const Tensor& x) {
       const Tensor near = where(binary(BinaryOp::gt, unary(UnaryOp::abs, x), Scalar::of(40.0)), unary(UnaryOp::sign, x.detach()) * 40.0, x);
       const Tensor square = unary(UnaryOp::square, near);
       const Tensor s = sigmoid(near * (square * (0.044715 * two_u) + two_u));
-      return s + near * (s * one_minus(s)) * (square * (3 * 0.044715 * two_u) + two_u);
+      return s + near * (s * (1.0 - s)) * (square * (3 * 0.044715 * two_u) + two_u);
     }
     case ActivationOp::silu: {
       const Tensor s = sigmoid(x);
-      return s + x * (s * one_minus(s));
+      return s + x * (s * (1.0 - s));
     }
     case ActivationOp::mish: {
       const Tensor t = unary(UnaryOp::tanh, unary(UnaryOp::softplus, x));
-      return t + x * one_minus(unary(UnaryOp::square, t)) * sigmoid(x);
+      return t + x * (1.0 - square(t)) * sigmoid(x);
     }
     case ActivationOp::logsigmoid:
       return sigmoid(unary(UnaryOp::neg, x));

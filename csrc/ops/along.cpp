@@ -10,8 +10,6 @@ using namespace expressions;
 
 namespace {
 
-bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 void check_positions(const char* op, const Tensor& index, int dim, int64_t size) {
   if (index.numel() == 0) return;
   const NoGrad no_grad;

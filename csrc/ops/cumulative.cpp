@@ -12,7 +12,7 @@ namespace {
 
 // Integers and truths run in int64, halves in float32.
 DType running_dtype(CumulateOp op, DType dtype) {
-  if (dtype == DType::BFloat16 || dtype == DType::Float16) return DType::Float32;
+  if (is_half(dtype)) return DType::Float32;
   return op <= CumulateOp::prod && !is_floating(dtype) ? DType::Int64 : dtype;
 }
 

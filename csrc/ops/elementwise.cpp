@@ -94,8 +94,6 @@ void check_integer_operand(BinaryOp op, const Tensor& z) {
 // The sum of two truths is a truth, stored as 0 or 1.
 BinaryOp on_bools(BinaryOp op, DType dtype) { return dtype == DType::Bool && op == BinaryOp::add ? BinaryOp::bitwise_or : op; }
 
-bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 // x and z already have one dtype.
 Tensor binary_same(BinaryOp op, const Tensor& x, const Tensor& z) {
   op = on_bools(op, x.dtype());

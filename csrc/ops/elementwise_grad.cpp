@@ -2,20 +2,13 @@
 
 #include <numbers>
 
-#include "ops/common.h"
+#include "ops/expressions.h"
 
 namespace dnncore::ops {
 
-namespace {
+using namespace expressions;
 
-Tensor operator+(const Tensor& a, const Tensor& b) { return binary(BinaryOp::add, a, b); }
-Tensor operator+(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar::of(b)); }
-Tensor operator-(const Tensor& a) { return unary(UnaryOp::neg, a); }
-Tensor operator-(const Tensor& a, const Tensor& b) { return binary(BinaryOp::sub, a, b); }
-Tensor operator-(const Tensor& a, double b) { return binary(BinaryOp::sub, a, Scalar::of(b)); }
-Tensor operator*(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
-Tensor operator*(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar::of(b)); }
-Tensor operator/(const Tensor& a, const Tensor& b) { return binary(BinaryOp::div, a, b); }
+namespace {
 
 // What the gradient of a unary op is computed from.
 enum class Needs { Nothing, Input, Output };
@@ -43,6 +36,9 @@ constexpr Needs needs(UnaryOp op) {
   }
 }
 
+// Whether the gradient is a kernel of its own, which leaves nothing on the tape.
+bool is_fused(UnaryOp op) { return op == UnaryOp::tanh || op == UnaryOp::sigmoid || op == UnaryOp::relu || op == UnaryOp::gelu; }
+
 // The fused gradients once more, of ops that are themselves on the tape.
 Tensor recorded_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
   switch (op) {
@@ -65,6 +61,7 @@ Tensor recorded_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
 
 Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
   constexpr double two_over_sqrt_pi = 2 * std::numbers::inv_sqrtpi;
+  if (GradMode::enabled() && is_fused(op)) return recorded_gradient(op, g, s);
   switch (op) {
     case UnaryOp::neg:
       return -g;
@@ -95,13 +92,13 @@ Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
     case UnaryOp::cos:
       return -(g * unary(UnaryOp::sin, s));
     case UnaryOp::tanh:
-      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::tanh_backward, g, s);
+      return binary(BinaryOp::tanh_backward, g, s);
     case UnaryOp::sigmoid:
-      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::sigmoid_backward, g, s);
+      return binary(BinaryOp::sigmoid_backward, g, s);
     case UnaryOp::relu:
-      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::relu_backward, g, s);
+      return binary(BinaryOp::relu_backward, g, s);
     case UnaryOp::gelu:
-      return GradMode::enabled() ? recorded_gradient(op, g, s) : binary(BinaryOp::gelu_backward, g, s);
+      return binary(BinaryOp::gelu_backward, g, s);
     case UnaryOp::erf:
       return g * unary(UnaryOp::exp, -unary(UnaryOp::square, s)) * two_over_sqrt_pi;
     case UnaryOp::softplus:

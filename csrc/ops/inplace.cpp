@@ -4,6 +4,16 @@
 
 namespace dnncore::ops {
 
+namespace {
+
+Tensor with_history(const Tensor& old, const Tensor& x) {
+  old.impl()->grad_fn = x.impl()->grad_fn;
+  old.impl()->output_number = x.impl()->output_number;
+  return old;
+}
+
+}  // namespace
+
 void check_inplace(const char* op, const Tensor& x) {
   DNN_CHECK(x.storage()->writable(), ValueError, op, ": the tensor shares read-only memory; write to a clone() instead");
   for (int i = 0; i < x.ndim(); ++i)
@@ -23,19 +33,9 @@ bool records_inplace(const char* op, const Tensor& x, std::initializer_list<cons
   return records;
 }
 
-Tensor stand_in(const Tensor& x) {
-  const Tensor old = x.detach();
-  old.impl()->grad_fn = x.impl()->grad_fn;
-  old.impl()->output_number = x.impl()->output_number;
-  return old;
-}
+Tensor stand_in(const Tensor& x) { return with_history(x.detach(), x); }
 
-Tensor before_change(const Tensor& x) {
-  const Tensor old = copy_of(x, x.dtype(), "clone");
-  old.impl()->grad_fn = x.impl()->grad_fn;
-  old.impl()->output_number = x.impl()->output_number;
-  return old;
-}
+Tensor before_change(const Tensor& x) { return with_history(copy_of(x, x.dtype(), "clone"), x); }
 
 void become(const char* op, const Tensor& x, const Tensor& y, bool written) {
   if (!written) launch_copy(op, y, x, true);

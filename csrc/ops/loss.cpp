@@ -178,8 +178,6 @@ Tensor fused_cross_entropy(const ClassLoss& loss, const Tensor& x, const Tensor&
   return y;
 }
 
-bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 Tensor as_float(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? to_dtype(x, DType::Float32) : x; }
 
 }  // namespace

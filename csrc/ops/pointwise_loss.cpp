@@ -1,16 +1,12 @@
 // Losses of pairs: one kernel forward, one backward; the formulas below serve second derivatives and gradients of the target.
-#include "ops/common.h"
+#include "ops/expressions.h"
 
 namespace dnncore::ops {
 
+using namespace expressions;
+
 namespace {
 
-Tensor operator+(const Tensor& a, double b) { return binary(BinaryOp::add, a, Scalar::of(b)); }
-Tensor operator-(const Tensor& a) { return unary(UnaryOp::neg, a); }
-Tensor operator-(const Tensor& a, const Tensor& b) { return binary(BinaryOp::sub, a, b); }
-Tensor operator*(const Tensor& a, const Tensor& b) { return binary(BinaryOp::mul, a, b); }
-Tensor operator*(const Tensor& a, double b) { return binary(BinaryOp::mul, a, Scalar::of(b)); }
-Tensor operator/(const Tensor& a, const Tensor& b) { return binary(BinaryOp::div, a, b); }
 Tensor at_least(const Tensor& a, double least) { return binary(BinaryOp::maximum, a, Scalar::of(least)); }
 
 const char* name(LossOp op) {
@@ -195,7 +191,7 @@ Tensor launch_slope(LossOp op, Tensor x, Tensor t, Tensor g, double parameter, d
 
 Tensor pointwise_loss(LossOp op, const Tensor& x, const Tensor& t, double parameter, Reduction reduction) {
   check_pair(name(op), x, t);
-  if (x.dtype() == DType::BFloat16 || x.dtype() == DType::Float16)
+  if (is_half(x.dtype()))
     return to_dtype(pointwise_loss(op, to_dtype(x, DType::Float32), to_dtype(t, DType::Float32), parameter, reduction), x.dtype());
   const Tensor y = launch_loss(op, x.detach(), t.detach(), parameter, reduction);
   if (!any_requires_grad({&x, &t})) return y;

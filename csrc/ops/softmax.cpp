@@ -30,8 +30,6 @@ void check_floating(SoftmaxOp op, const Tensor& x) {
   DNN_CHECK(is_floating(x.dtype()), TypeError, name(op), ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
 }
 
-bool is_half(DType dtype) { return dtype == DType::BFloat16 || dtype == DType::Float16; }
-
 // `like`'s layout for x, by a copy where it has another.
 Tensor in_layout_of(const Tensor& x, const Tensor& like) {
   if (same_layout(x, like)) return x;

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from dnncore.nn import Module
-
     Array = NDArray[np.float64]
 
 _SEED = 20170  # of the weights of the outputs
@@ -96,23 +94,11 @@ def _prepared(fn: Callable[..., Any], inputs: Any) -> tuple[Callable[..., Any], 
     args = [_as_leaf(value) for value in given]
     leaves = {f"inputs[{i}]": arg for i, arg in enumerate(args) if isinstance(arg, Tensor) and arg.requires_grad}
     if isinstance(fn, Module):
-        fn = _in_float64(fn)
+        fn = copy.deepcopy(fn).double()
         leaves.update({name: parameter for name, parameter in fn.named_parameters() if parameter.requires_grad})
     if not leaves:
         raise ValueError("check_gradients: expected at least one floating-point input or parameter")
     return fn, args, leaves
-
-
-def _in_float64(module: Module) -> Module:
-    twin = copy.deepcopy(module)
-    for owner in twin.modules():
-        for name, parameter in owner._parameters.items():
-            if parameter is not None:
-                owner._parameters[name] = type(parameter)(parameter.detach().to(_core.float64), parameter.requires_grad)
-        for name, buffer in owner._buffers.items():
-            if buffer is not None and buffer.is_floating_point():
-                owner._buffers[name] = buffer.to(_core.float64)
-    return twin
 
 
 def _floating(output: Any) -> Iterator[Tensor]:

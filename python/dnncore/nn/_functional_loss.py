@@ -8,6 +8,21 @@ from typing import Literal, TypeAlias
 from dnncore import _core
 from dnncore._core import Tensor
 
+__all__ = [
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "cross_entropy",
+    "gaussian_nll_loss",
+    "huber_loss",
+    "kl_div",
+    "l1_loss",
+    "mse_loss",
+    "nll_loss",
+    "poisson_nll_loss",
+    "smooth_l1_loss",
+    "soft_margin_loss",
+]
+
 Reduction: TypeAlias = Literal["mean", "sum", "none"]
 
 _FIX = "losses do not broadcast, use unsqueeze(), squeeze() or expand()"

@@ -8,6 +8,17 @@ from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn._functional_loss import Reduction, _check_same, _check_shape, _expanded, _reduced
 
+__all__ = [
+    "cosine_embedding_loss",
+    "cosine_similarity",
+    "hinge_embedding_loss",
+    "margin_ranking_loss",
+    "multi_margin_loss",
+    "multilabel_soft_margin_loss",
+    "pairwise_distance",
+    "triplet_margin_loss",
+]
+
 
 def _root(x: Tensor) -> Tensor:
     """Square root whose slope at 0 is taken as 0."""

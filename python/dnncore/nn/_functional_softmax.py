@@ -5,6 +5,12 @@ from __future__ import annotations
 from dnncore import _core
 from dnncore._core import Tensor
 
+__all__ = [
+    "log_softmax",
+    "softmax",
+    "softmin",
+]
+
 
 def softmax(input: Tensor, dim: int, *, dtype: _core.dtype | None = None) -> Tensor:
     """Return ``exp(x_i) / sum_j exp(x_j)`` along a dimension, without overflow.

@@ -10,7 +10,22 @@ from dnncore.nn import _functional_activation as functional
 from dnncore.nn.module import Module
 
 
-class ReLU(Module):
+class InPlace(Module):
+    """Base of activations that may write into their input."""
+
+    def __init__(self, inplace: bool = False) -> None:
+        super().__init__()
+        self.inplace = inplace
+
+    def _settings(self) -> str:
+        return ""
+
+    def extra_repr(self) -> str:
+        """Return the settings."""
+        return ", ".join(filter(None, (self._settings(), "inplace=True" if self.inplace else "")))
+
+
+class ReLU(InPlace):
     """max(0, x), element by element.
 
     Parameters
@@ -26,20 +41,12 @@ class ReLU(Module):
     [0.0, 2.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.relu(input, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return "inplace=True" if self.inplace else ""
 
-
-class ReLU6(Module):
+class ReLU6(InPlace):
     """min(max(0, x), 6), element by element.
 
     Parameters
@@ -55,17 +62,9 @@ class ReLU6(Module):
     [0.0, 6.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.relu6(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return "inplace=True" if self.inplace else ""
 
 
 class Tanh(Module):
@@ -133,7 +132,7 @@ class GELU(Module):
         return f"approximate={self.approximate!r}"
 
 
-class LeakyReLU(Module):
+class LeakyReLU(InPlace):
     """x where it is positive, else a small multiple of it.
 
     Parameters
@@ -152,20 +151,18 @@ class LeakyReLU(Module):
     """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         self.negative_slope = negative_slope
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.leaky_relu(input, self.negative_slope, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"negative_slope={self.negative_slope}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"negative_slope={self.negative_slope}"
 
 
-class ELU(Module):
+class ELU(InPlace):
     """Exponential linear unit: x where it is positive, else alpha (exp(x) - 1).
 
     Parameters
@@ -188,20 +185,18 @@ class ELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         self.alpha = alpha
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.elu(input, self.alpha, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"alpha={self.alpha}"
 
 
-class CELU(Module):
+class CELU(InPlace):
     """x where it is positive, else alpha (exp(x / alpha) - 1), whose slope has no jump.
 
     Parameters
@@ -224,20 +219,18 @@ class CELU(Module):
     """
 
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         self.alpha = alpha
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.celu(input, self.alpha, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"alpha={self.alpha}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"alpha={self.alpha}"
 
 
-class SELU(Module):
+class SELU(InPlace):
     """ELU scaled so that activations keep mean 0 and variance 1 from layer to layer.
 
     Parameters
@@ -257,17 +250,9 @@ class SELU(Module):
     1.0507
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.selu(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return "inplace=True" if self.inplace else ""
 
 
 class Softplus(Module):
@@ -318,7 +303,7 @@ class Softsign(Module):
         return functional.softsign(input)
 
 
-class SiLU(Module):
+class SiLU(InPlace):
     """x / (1 + exp(-x)), element by element, also known as swish.
 
     Parameters
@@ -338,20 +323,12 @@ class SiLU(Module):
     [0.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.silu(input, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return "inplace=True" if self.inplace else ""
 
-
-class Mish(Module):
+class Mish(InPlace):
     """x tanh(log(1 + exp(x))), element by element.
 
     Parameters
@@ -371,17 +348,9 @@ class Mish(Module):
     [0.0]
     """
 
-    def __init__(self, inplace: bool = False) -> None:
-        super().__init__()
-        self.inplace = inplace
-
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.mish(input, self.inplace)
-
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return "inplace=True" if self.inplace else ""
 
 
 class LogSigmoid(Module):

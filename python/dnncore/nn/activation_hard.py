@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dnncore._core import Tensor
 from dnncore.nn import _functional_activation as functional
+from dnncore.nn.activation import InPlace
 from dnncore.nn.module import Module
 
 
-class Hardtanh(Module):
+class Hardtanh(InPlace):
     """x limited to [min_val, max_val], element by element.
 
     Parameters
@@ -28,20 +29,18 @@ class Hardtanh(Module):
     """
 
     def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         if not min_val < max_val:
             raise ValueError(f"Hardtanh: expected min_val < max_val, got {min_val} and {max_val}")
         self.min_val = min_val
         self.max_val = max_val
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.hardtanh(input, self.min_val, self.max_val, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"min_val={self.min_val}, max_val={self.max_val}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"min_val={self.min_val}, max_val={self.max_val}"
 
 
 class Hardsigmoid(Module):
@@ -98,7 +97,7 @@ class Hardswish(Module):
         return functional.hardswish(input, self.inplace)
 
 
-class Threshold(Module):
+class Threshold(InPlace):
     """x where it is above the threshold, else a fixed value.
 
     Parameters
@@ -119,18 +118,16 @@ class Threshold(Module):
     """
 
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         self.threshold = threshold
         self.value = value
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.threshold(input, self.threshold, self.value, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"threshold={self.threshold}, value={self.value}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"threshold={self.threshold}, value={self.value}"
 
 
 class Hardshrink(Module):

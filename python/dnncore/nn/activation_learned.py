@@ -5,6 +5,7 @@ from __future__ import annotations
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn import _functional_activation as functional
+from dnncore.nn.activation import InPlace
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
@@ -58,7 +59,7 @@ class PReLU(Module):
         return f"num_parameters={self.num_parameters}"
 
 
-class RReLU(Module):
+class RReLU(InPlace):
     """x where it is positive, else x times a slope: drawn from U(lower, upper) in training, their mean otherwise.
 
     Parameters
@@ -81,18 +82,16 @@ class RReLU(Module):
     """
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
-        super().__init__()
+        super().__init__(inplace)
         self.lower = lower
         self.upper = upper
-        self.inplace = inplace
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""
         return functional.rrelu(input, self.lower, self.upper, self.training, self.inplace)
 
-    def extra_repr(self) -> str:
-        """Return the settings."""
-        return f"lower={self.lower}, upper={self.upper}" + (", inplace=True" if self.inplace else "")
+    def _settings(self) -> str:
+        return f"lower={self.lower}, upper={self.upper}"
 
 
 class GLU(Module):

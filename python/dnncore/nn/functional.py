@@ -9,29 +9,9 @@ from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn._functional_activation import *  # noqa: F403
 from dnncore.nn._functional_dropout import *  # noqa: F403
-from dnncore.nn._functional_loss import binary_cross_entropy as binary_cross_entropy
-from dnncore.nn._functional_loss import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
-from dnncore.nn._functional_loss import cross_entropy as cross_entropy
-from dnncore.nn._functional_loss import gaussian_nll_loss as gaussian_nll_loss
-from dnncore.nn._functional_loss import huber_loss as huber_loss
-from dnncore.nn._functional_loss import kl_div as kl_div
-from dnncore.nn._functional_loss import l1_loss as l1_loss
-from dnncore.nn._functional_loss import mse_loss as mse_loss
-from dnncore.nn._functional_loss import nll_loss as nll_loss
-from dnncore.nn._functional_loss import poisson_nll_loss as poisson_nll_loss
-from dnncore.nn._functional_loss import smooth_l1_loss as smooth_l1_loss
-from dnncore.nn._functional_loss import soft_margin_loss as soft_margin_loss
-from dnncore.nn._functional_margin import cosine_embedding_loss as cosine_embedding_loss
-from dnncore.nn._functional_margin import cosine_similarity as cosine_similarity
-from dnncore.nn._functional_margin import hinge_embedding_loss as hinge_embedding_loss
-from dnncore.nn._functional_margin import margin_ranking_loss as margin_ranking_loss
-from dnncore.nn._functional_margin import multi_margin_loss as multi_margin_loss
-from dnncore.nn._functional_margin import multilabel_soft_margin_loss as multilabel_soft_margin_loss
-from dnncore.nn._functional_margin import pairwise_distance as pairwise_distance
-from dnncore.nn._functional_margin import triplet_margin_loss as triplet_margin_loss
-from dnncore.nn._functional_softmax import log_softmax as log_softmax
-from dnncore.nn._functional_softmax import softmax as softmax
-from dnncore.nn._functional_softmax import softmin as softmin
+from dnncore.nn._functional_loss import *  # noqa: F403
+from dnncore.nn._functional_margin import *  # noqa: F403
+from dnncore.nn._functional_softmax import *  # noqa: F403
 
 
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:

@@ -94,7 +94,6 @@ class Adagrad(NativeOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
 
@@ -175,7 +174,6 @@ class Adadelta(NativeOptimizer):
             "foreach": foreach,
             "differentiable": differentiable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
 
@@ -271,5 +269,4 @@ class RMSprop(NativeOptimizer):
             "maximize": maximize,
             "differentiable": differentiable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)

@@ -98,7 +98,6 @@ class Adam(NativeOptimizer):
             "fused": fused,
             "decoupled_weight_decay": decoupled_weight_decay,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
 
@@ -261,7 +260,6 @@ class Adamax(NativeOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
 
@@ -355,7 +353,6 @@ class NAdam(NativeOptimizer):
             "capturable": capturable,
             "differentiable": differentiable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
 
@@ -440,5 +437,4 @@ class RAdam(NativeOptimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
             "differentiable": differentiable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)

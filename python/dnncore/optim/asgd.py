@@ -87,5 +87,4 @@ class ASGD(NativeOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)

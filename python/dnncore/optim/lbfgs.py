@@ -178,7 +178,6 @@ class LBFGS(Optimizer):
             "history_size": history_size,
             "line_search_fn": line_search_fn,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
         if len(self.param_groups) != 1:
             raise ValueError(f"LBFGS: expected one parameter group, got {len(self.param_groups)}")

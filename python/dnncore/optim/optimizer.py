@@ -77,6 +77,7 @@ class Optimizer:
             cls.step = _with_hooks(vars(cls)["step"])  # type: ignore[method-assign]
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
+        self._check_settings(defaults)
         if isinstance(params, Tensor):
             raise TypeError(f"{type(self).__name__}: expected an iterable of tensors or dicts, got a Tensor; write [parameter]")
         self.defaults = defaults

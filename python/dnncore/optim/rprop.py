@@ -81,5 +81,4 @@ class Rprop(NativeOptimizer):
             "differentiable": differentiable,
             "capturable": capturable,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)

@@ -91,7 +91,6 @@ class SGD(NativeOptimizer):
             "differentiable": differentiable,
             "fused": fused,
         }
-        self._check_settings(defaults)
         super().__init__(params, defaults)
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
