@@ -82,7 +82,7 @@ PyObject* binary_method(PyObject* self, PyObject* other) {
   PyObject* result = number_binary<op>(self, other);
   if (result != Py_NotImplemented) return result;
   Py_DECREF(result);
-  return wrong_operand(kBinaryNames[static_cast<int>(op)], other);
+  return wrong_operand(name(op), other);
 }
 
 template <BinaryOp op>
@@ -90,7 +90,7 @@ PyObject* binary_method_inplace(PyObject* self, PyObject* other) {
   PyObject* result = number_inplace<op>(self, other);
   if (result != Py_NotImplemented) return result;
   Py_DECREF(result);
-  return wrong_operand(kBinaryNames[static_cast<int>(op)], other);
+  return wrong_operand(name(op), other);
 }
 
 PyObject* number_power(PyObject* a, PyObject* b, PyObject* modulus) {
@@ -151,7 +151,7 @@ PyType_Slot slot(int id, Fn* pointer) {
 template <UnaryOp op>
 PyObject* unary_function(PyObject*, PyObject* x) {
   if (!is_tensor(x)) {
-    PyErr_Format(PyExc_TypeError, "%s: expected a tensor, got %s", kUnaryNames[static_cast<int>(op)], Py_TYPE(x)->tp_name);
+    PyErr_Format(PyExc_TypeError, "%s: expected a tensor, got %s", name(op), Py_TYPE(x)->tp_name);
     return nullptr;
   }
   return number_unary<op>(x);
@@ -160,11 +160,10 @@ PyObject* unary_function(PyObject*, PyObject* x) {
 template <BinaryOp op>
 PyObject* binary_function(PyObject*, PyObject* const* args, Py_ssize_t count) {
   return guarded([&]() -> PyObject* {
-    const char* name = kBinaryNames[static_cast<int>(op)];
-    DNN_CHECK(count == 2, TypeError, name, ": expected 2 arguments, got ", count);
+    DNN_CHECK(count == 2, TypeError, name(op), ": expected 2 arguments, got ", count);
     TensorOrNumber x, z;
-    if (!operand_from_python(args[0], x)) return wrong_operand(name, args[0]);
-    if (!operand_from_python(args[1], z)) return wrong_operand(name, args[1]);
+    if (!operand_from_python(args[0], x)) return wrong_operand(name(op), args[0]);
+    if (!operand_from_python(args[1], z)) return wrong_operand(name(op), args[1]);
     return wrap(apply(op, x, z));
   });
 }

@@ -9,7 +9,7 @@ namespace {
 
 constexpr int64_t kLine = 16;  // neighbouring rows that share a cache line stay in one task
 
-int64_t rows_per_task(int64_t n) { return (kChunk / std::max<int64_t>(n, 1) / kLine + 1) * kLine; }
+int64_t lines_per_task(int64_t n) { return (kChunk / std::max<int64_t>(n, 1) / kLine + 1) * kLine; }
 
 // fn(offsets, j) for the rows [begin, end): along the dimension first where that is how the index lies in memory, else row by row
 // for every j, so that a cache line of the index is used whole.
@@ -31,7 +31,7 @@ void for_each_entry(const Shape& shape, const Strides* const (&strides)[3], cons
 }
 
 Schedule along_schedule(const Shape& shape, int64_t n, double nanoseconds) {
-  const int64_t rows = numel(shape), per_task = rows_per_task(n);
+  const int64_t rows = numel(shape), per_task = lines_per_task(n);
   Schedule schedule;
   schedule.tasks[0] = n > 0 ? (rows + per_task - 1) / per_task : 0;
   schedule.nanoseconds = nanoseconds * static_cast<double>(rows * n);
@@ -97,7 +97,7 @@ void reduce_rows(const ScatterDimArgs& args, int64_t begin, int64_t end) {
 }  // namespace
 
 void gather_dim(const GatherDimArgs& args, const Tasks& tasks) {
-  const int64_t rows = numel(args.shape), per_task = rows_per_task(args.n);
+  const int64_t rows = numel(args.shape), per_task = lines_per_task(args.n);
   const int64_t begin = std::min(rows, tasks.begin * per_task), end = std::min(rows, tasks.end * per_task);
   visit_size(static_cast<int>(itemsize(args.dtype)), [&](auto tag) {
     using U = decltype(tag);
@@ -115,7 +115,7 @@ void gather_dim(const GatherDimArgs& args, const Tasks& tasks) {
 Schedule gather_dim_schedule(const GatherDimArgs& args) { return along_schedule(args.shape, args.n, 1.0); }
 
 void scatter_dim(const ScatterDimArgs& args, const Tasks& tasks) {
-  const int64_t rows = numel(args.shape), per_task = rows_per_task(args.n);
+  const int64_t rows = numel(args.shape), per_task = lines_per_task(args.n);
   const int64_t begin = std::min(rows, tasks.begin * per_task), end = std::min(rows, tasks.end * per_task);
   if (args.op == ScatterOp::assign)
     return visit_size(static_cast<int>(itemsize(args.dtype)),

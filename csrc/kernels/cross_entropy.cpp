@@ -192,7 +192,7 @@ void rows_range(const CrossEntropyArgs& args, int64_t begin, int64_t end, std::b
   if (stream) stream_fence();
 }
 
-int64_t rows_per_task(const CrossEntropyArgs& args) {
+int64_t group_rows_per_task(const CrossEntropyArgs& args) {
   const int64_t rows = kChunk / 4 / std::max<int64_t>(args.classes, 1);
   return std::max<int64_t>(1, rows / kRowGroup * kRowGroup);
 }
@@ -200,7 +200,7 @@ int64_t rows_per_task(const CrossEntropyArgs& args) {
 }  // namespace
 
 void cross_entropy(const CrossEntropyArgs& args, const Tasks& tasks) {
-  const int64_t rows = rows_per_task(args);
+  const int64_t rows = group_rows_per_task(args);
   const int64_t begin = tasks.begin * rows, end = std::min(args.rows, tasks.end * rows);
   if (args.dtype == DType::Float64)
     rows_range<double>(args, begin, end, tasks.scratch);
@@ -209,7 +209,7 @@ void cross_entropy(const CrossEntropyArgs& args, const Tasks& tasks) {
 }
 
 Schedule cross_entropy_schedule(const CrossEntropyArgs& args) {
-  const int64_t rows = rows_per_task(args);
+  const int64_t rows = group_rows_per_task(args);
   Schedule schedule;
   schedule.tasks[0] = (args.rows + rows - 1) / rows;
   schedule.nanoseconds = static_cast<double>(args.rows) * (20 + 0.8 * static_cast<double>(args.classes));

@@ -15,8 +15,6 @@ constexpr int64_t kTile = 1024;    // of a row, scanned with kLanes chains
 constexpr int64_t kColumns = 256;  // of the inner dimensions, per task
 constexpr int64_t kLength = CumulateArgs::kLength;
 
-int64_t rows_per_task(int64_t n) { return std::max<int64_t>(1, kChunk / std::max<int64_t>(n, 1)); }
-
 template <class T>
 using Total = std::conditional_t<std::is_floating_point_v<T>, double, uint64_t>;
 

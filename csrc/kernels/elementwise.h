@@ -36,6 +36,9 @@ inline constexpr const char* kBinaryNames[] = {
 #include "kernels/kernels.def"
 };
 
+constexpr const char* name(UnaryOp op) { return kUnaryNames[static_cast<int>(op)]; }
+constexpr const char* name(BinaryOp op) { return kBinaryNames[static_cast<int>(op)]; }
+
 constexpr bool is_predicate(UnaryOp op) {
   return op == UnaryOp::isnan || op == UnaryOp::isinf || op == UnaryOp::isfinite || op == UnaryOp::logical_not;
 }

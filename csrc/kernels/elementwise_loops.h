@@ -24,6 +24,9 @@ inline constexpr int64_t kChunk = 16384;           // elements per task: the dea
 inline constexpr int64_t kLongRow = 64;            // from here on a row is served in place, below it packing wins
 inline constexpr int64_t kStreamBytes = 16 << 20;  // outputs from here on go past the caches
 
+// Whole rows of n elements: a task of about a chunk.
+inline int64_t rows_per_task(int64_t n) { return std::max<int64_t>(1, kChunk / std::max<int64_t>(n, 1)); }
+
 // Calls fn(offsets, count) for every run along the last dimension inside the flattened range [begin, end); offsets in elements.
 template <int K, class Fn>
 void for_each_run(const Shape& shape, const Strides* const (&strides)[K], int64_t begin, int64_t end, Fn&& fn) {

@@ -33,8 +33,6 @@ Schedule index_offsets_schedule(const IndexOffsetsArgs& args) { return {.nanosec
 
 namespace {
 
-int64_t rows_per_task(int64_t inner) { return std::max<int64_t>(1, kChunk / std::max<int64_t>(inner, 1)); }
-
 template <class U>
 void gather_rows(const GatherArgs& args, int64_t begin, int64_t end) {
   const U* x = static_cast<const U*>(args.x);

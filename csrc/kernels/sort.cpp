@@ -16,7 +16,6 @@ constexpr int64_t kShort = 512;
 constexpr int64_t kRanked = 32;
 
 int64_t runs_of(int64_t n) { return (n + kRun - 1) / kRun; }
-int64_t rows_per_task(int64_t n) { return std::max<int64_t>(1, kChunk / 2 / std::max<int64_t>(n, 1)); }
 
 // Sorts `count` pairs at `a`; `b` is as large. Returns where the result lies.
 template <class P, int kBytes>
@@ -111,7 +110,7 @@ const PairOf<T>* sorted_run(const T* row, int64_t begin, int64_t count, bool des
 
 template <class T>
 void sort_short_rows(const SortArgs& args, const Tasks& tasks) {
-  const int64_t per_task = rows_per_task(args.n);
+  const int64_t per_task = rows_per_task(2 * args.n);
   for (int64_t r = tasks.begin * per_task; r < std::min(args.rows, tasks.end * per_task); ++r) {
     const T* row = static_cast<const T*>(args.x) + r * args.n;
     const auto* pairs = sorted_run(row, 0, args.n, args.descending, tasks.scratch);
@@ -156,7 +155,7 @@ Schedule sort_schedule(const SortArgs& args) {
   Schedule schedule;
   const double entries = static_cast<double>(args.rows * args.n);
   if (args.n <= kRun) {
-    const int64_t per_task = rows_per_task(args.n);
+    const int64_t per_task = rows_per_task(2 * args.n);
     schedule.tasks[0] = args.n > 0 ? (args.rows + per_task - 1) / per_task : 0;
     schedule.nanoseconds = 10 * entries;
     return schedule;

@@ -9,9 +9,6 @@ namespace dnncore::ops {
 
 namespace {
 
-const char* name(UnaryOp op) { return kUnaryNames[static_cast<int>(op)]; }
-const char* name(BinaryOp op) { return kBinaryNames[static_cast<int>(op)]; }
-
 bool is_bitwise(BinaryOp op) { return op >= BinaryOp::bitwise_and && op <= BinaryOp::bitwise_xor; }
 
 // Rounding ops, and those whose value is a whole number for a whole number.

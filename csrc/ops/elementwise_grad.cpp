@@ -174,8 +174,6 @@ bool has_gradient(BinaryOp op) {
   }
 }
 
-const char* name(BinaryOp op) { return kBinaryNames[static_cast<int>(op)]; }
-
 // Sums of gradients keep only the shapes: the cheap and common case.
 void record_linear(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
   if (x.shape() == z.shape()) {
@@ -195,13 +193,12 @@ void record_linear(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& 
 }  // namespace
 
 void record_unary(UnaryOp op, const Tensor& x, const Tensor& y) {
-  const char* op_name = kUnaryNames[static_cast<int>(op)];
   if (needs(op) == Needs::Nothing) {
-    record(op_name, y, {&x}, [op](const Node&, const Tensor& g) -> Grads { return {unary_gradient(op, g, {})}; });
+    record(name(op), y, {&x}, [op](const Node&, const Tensor& g) -> Grads { return {unary_gradient(op, g, {})}; });
     return;
   }
   const Saved saved = needs(op) == Needs::Input ? Saved::input(x) : Saved::output(y);
-  record(op_name, y, {&x}, [op, saved](const Node& node, const Tensor& g) -> Grads { return {unary_gradient(op, g, saved.get(node))}; });
+  record(name(op), y, {&x}, [op, saved](const Node& node, const Tensor& g) -> Grads { return {unary_gradient(op, g, saved.get(node))}; });
 }
 
 void record_binary(BinaryOp op, const Tensor& x, const Tensor& z, const Tensor& y) {
