@@ -1,8 +1,13 @@
 """Wrong arguments: a typed error that begins with the op and says what was expected, never a crash, never a changed tensor."""
 
+import contextlib
+import itertools
+
 import dnncore as dnn
+import dnncore.nn.functional as F
 import numpy as np
 import pytest
+from dnncore.nn import init
 
 X = dnn.arange(6.0).reshape(2, 3)
 WHOLE = dnn.arange(6).reshape(2, 3)
@@ -125,6 +130,14 @@ CASES = {
     "unbound method": (lambda: dnn.Tensor.relu(3), TypeError, ""),
     "unbound pybind method": (lambda: dnn.Tensor.sum(3), TypeError, ""),
     "unbound protocol": (lambda: dnn.Tensor.__deepcopy__(3, {}), TypeError, ""),
+    "einsum letters": (lambda: dnn.einsum("äb->b", X), ValueError, "'ä'"),
+    "grad of None": (
+        lambda: dnn.autograd.grad(None, X),
+        TypeError,
+        "grad: expected a tensor or a sequence .* as outputs",
+    ),
+    "trunc_normal_ far away": (lambda: init.trunc_normal_(dnn.zeros(2), mean=float("inf")), ValueError, "finite mean"),
+    "trunc_normal_ of no range": (lambda: init.trunc_normal_(dnn.zeros(2), a=float("inf"), b=float("inf")), ValueError, "trunc_"),
 }
 
 NESTED = []
@@ -158,6 +171,18 @@ def test_error(name):
         call()
     assert X.tolist() == before
     assert caught.type is error or not issubclass(error, Exception), f"{caught.type} is not exactly {error}"
+
+
+FUNCTIONS = sorted(name for name, value in vars(F).items() if not name.startswith("_") and name != "Tensor" and callable(value))
+INITIALIZERS = sorted(name for name in vars(init) if name.endswith("_") and not name.startswith("_"))
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+@pytest.mark.parametrize("function", [*(getattr(F, name) for name in FUNCTIONS), *(getattr(init, name) for name in INITIALIZERS)])
+def test_anything_else_than_tensors_is_a_type_or_value_error(function, count):
+    for arguments in itertools.product((None, "a", {}, 2.5, [1.0], X.clone(), WHOLE.clone(), np.ones(3)), repeat=count):
+        with contextlib.suppress(TypeError, ValueError, IndexError):
+            function(*arguments)
 
 
 def test_comparison_with_anything():

@@ -115,6 +115,8 @@ def test_special_values(isa):
         assert certain.tolist() == [100, 100, 0, 0]
         far = F.binary_cross_entropy_with_logits(dnn.tensor([1e4, -1e4]), dnn.tensor([0.0, 1.0]), reduction="none")
         assert far.tolist() == [1e4, 1e4]
+        at_infinity = dnn.tensor([inf, -inf, inf, -inf, inf]), dnn.tensor([0.0, 1.0, 1.0, 0.0, 0.5])
+        assert F.binary_cross_entropy_with_logits(*at_infinity, reduction="none").tolist() == [inf, inf, 0, 0, inf]
         assert F.kl_div(dnn.tensor([-1.0]), dnn.tensor([0.0])).item() == 0
         for function in (F.mse_loss, F.l1_loss, F.huber_loss, F.smooth_l1_loss, F.soft_margin_loss):
             assert np.isnan(function(dnn.tensor([nan]), dnn.tensor([1.0])).item())

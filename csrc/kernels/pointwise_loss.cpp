@@ -41,7 +41,10 @@ DNN_INLINE Vec<T> loss_of(Vec<T> x, Vec<T> t, Vec<T> parameter) {
     const V least = V::set(-100);
     return (t - one) * max(least, log1p(-x)) - t * max(least, log(x));
   }
-  if constexpr (op == LossOp::bce_with_logits) return max(zero, x) - x * t + log1p_unit(exp(-abs(x)));
+  if constexpr (op == LossOp::bce_with_logits) {  // max(0, x) - x t + ..., where an infinite x of the right sign costs nothing
+    const V wrong = select(x > zero, one - t, t);
+    return select(wrong == zero, zero, abs(x) * wrong) + log1p_unit(exp(-abs(x)));
+  }
   if constexpr (op == LossOp::kl_div) return select(t == zero, zero, t * log(t)) - t * x;
   if constexpr (op == LossOp::kl_div_log) return exp(t) * (t - x);
   if constexpr (op == LossOp::poisson_nll_log) return exp(x) - t * x;

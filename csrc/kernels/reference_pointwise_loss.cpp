@@ -26,8 +26,10 @@ double loss_value(LossOp op, double x, double t, double parameter) {
       return d <= parameter ? d * d / 2 : parameter * (d - parameter / 2);
     case LossOp::bce:
       return (t - 1) * at_least(std::log1p(-x), -100) - t * at_least(std::log(x), -100);
-    case LossOp::bce_with_logits:
-      return at_least(x, 0) - x * t + std::log1p(std::exp(-std::fabs(x)));
+    case LossOp::bce_with_logits: {
+      const double wrong = x > 0 ? 1 - t : t;
+      return (wrong == 0 ? 0 : std::fabs(x) * wrong) + std::log1p(std::exp(-std::fabs(x)));
+    }
     case LossOp::kl_div:
       return (t == 0 ? 0 : t * std::log(t)) - t * x;
     case LossOp::kl_div_log:

@@ -24,6 +24,13 @@ struct Term {
 
 bool has(const Labels& labels, int label) { return std::find(labels.begin(), labels.end(), label) != labels.end(); }
 
+// The whole character at i, of as many bytes as it has in UTF-8.
+std::string letter_at(const std::string& text, size_t i) {
+  size_t end = i + 1;
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) ++end;
+  return text.substr(i, end - i);
+}
+
 // "a...b" with as many ellipsis labels as `dots`.
 Labels read_labels(const std::string& equation, const std::string& text, int dots, bool& has_dots) {
   Labels labels;
@@ -39,8 +46,8 @@ Labels read_labels(const std::string& equation, const std::string& text, int dot
       for (int d = dots - 1; d >= 0; --d) labels.push_back(kDots + d);
       continue;
     }
-    DNN_CHECK(c < 128 && std::isalpha(c), ValueError, "einsum: expected letters, '...', ',' and '->', got '", text[i], "' in '", equation,
-              "'");
+    DNN_CHECK(c < 128 && std::isalpha(c), ValueError, "einsum: expected letters, '...', ',' and '->', got '", letter_at(text, i), "' in '",
+              equation, "'");
     labels.push_back(c);
   }
   return labels;

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from dnncore import _core
 from dnncore._core import Tensor
@@ -13,6 +13,8 @@ OptionalTensors = Tensor | Sequence[Tensor | None] | None
 
 def listed(op: str, name: str, tensors: Tensors) -> list[Tensor]:
     """Return one tensor or several as a list."""
+    if not isinstance(tensors, (Tensor, Iterable)):
+        raise TypeError(f"{op}: expected a tensor or a sequence of tensors as {name}, got {type(tensors).__name__}")
     found = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     for tensor in found:
         if not isinstance(tensor, Tensor):
@@ -126,6 +128,7 @@ def grad(
     """
     if materialize_grads and allow_unused is False:
         raise ValueError("grad: materialize_grads=True needs unused inputs allowed, got allow_unused=False")
+    results = listed("grad", "outputs", outputs)
     wanted = listed("grad", "inputs", inputs)
     if not wanted:
         raise ValueError("grad: expected at least one tensor in inputs")
@@ -133,7 +136,7 @@ def grad(
         if not tensor.requires_grad:
             raise RuntimeError(f"grad: inputs[{i}] of shape {tensor.shape} does not require grad")
     found = _core._gradients(
-        listed("grad", "outputs", outputs),
+        results,
         wanted,
         _listed_optional("grad", "grad_outputs", grad_outputs),
         create_graph if retain_graph is None else retain_graph,

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 
 __all__ = [
@@ -42,7 +43,7 @@ _SELU_SCALE = 1.0507009873554804934193349852946
 
 
 def _may_overwrite(input: Tensor, inplace: bool) -> bool:
-    return inplace and not (input.requires_grad and _core.is_grad_enabled())
+    return inplace and isinstance(input, Tensor) and not (input.requires_grad and _core.is_grad_enabled())
 
 
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
@@ -356,6 +357,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     >>> F.prelu(dnn.tensor([[-2.0, 4.0]]), dnn.tensor([0.5, 0.5])).tolist()
     [[-1.0, 4.0]]
     """
+    check_tensors("prelu", input=input, weight=weight)
     channels = input.shape[1] if input.ndim > 1 else 1
     if weight.ndim > 1 or weight.numel() not in (1, channels):
         raise ValueError(
@@ -416,6 +418,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     >>> F.glu(dnn.tensor([4.0, 0.0])).tolist()
     [2.0]
     """
+    check_tensors("glu", input=input)
     if input.ndim == 0:
         raise ValueError("glu: expected a tensor with dimensions, got a 0-d tensor")
     if not -input.ndim <= dim < input.ndim:
@@ -448,6 +451,7 @@ def maxout(input: Tensor, pieces: int, dim: int = -1) -> Tensor:
     >>> F.maxout(dnn.tensor([1.0, 3.0, 2.0, 0.0]), 2).tolist()
     [3.0, 2.0]
     """
+    check_tensors("maxout", input=input)
     if not -input.ndim <= dim < input.ndim:
         raise IndexError(f"maxout: dim {dim} is out of range for shape {tuple(input.shape)}")
     shape, dim = tuple(input.shape), dim % input.ndim

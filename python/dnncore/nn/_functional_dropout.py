@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore.nn._functional_activation import _may_overwrite
 
@@ -69,6 +70,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
 def _channel_dropout(op: str, input: Tensor, p: float, training: bool, inplace: bool, leading: dict[int, int]) -> Tensor:
     """Drop whole channels; `leading`: by rank, how many dimensions have values of their own in the mask."""
     _check_probability(op, p)
+    check_tensors(op, input=input)
     if input.ndim not in leading:
         ranks = " or ".join(str(rank) for rank in leading)
         raise ValueError(f"{op}: expected an input of {ranks} dimensions, got shape {tuple(input.shape)}")
@@ -193,6 +195,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
     24.0
     """
     _check_probability("feature_alpha_dropout", p)
+    check_tensors("feature_alpha_dropout", input=input)
     if input.ndim < 2:
         raise ValueError(f"feature_alpha_dropout: expected an input of shape (N, C, ...), got {tuple(input.shape)}")
     if not training or p == 0 or input.numel() == 0:

@@ -6,6 +6,7 @@ import math
 from typing import Literal, TypeAlias
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 
 __all__ = [
@@ -43,6 +44,7 @@ def _reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
 
 def _check_same(op: str, **tensors: Tensor) -> None:
     """All of one shape and one floating dtype."""
+    check_tensors(op, **tensors)
     (first, x), *others = tensors.items()
     if not x.dtype.is_floating_point:
         raise TypeError(f"{op}: expected a floating {first}, got {x.dtype}; use {first}.float()")
@@ -53,6 +55,7 @@ def _check_same(op: str, **tensors: Tensor) -> None:
 
 
 def _check_shape(op: str, name: str, x: Tensor, shape: tuple[int, ...], match: str) -> None:
+    check_tensors(op, **{name: x})
     if tuple(x.shape) != shape:
         fix = f"use {name}.reshape({shape})" if x.numel() == math.prod(shape) else _FIX
         raise ValueError(f"{op}: expected {name} of shape {shape} to match {match}, got {tuple(x.shape)}; {fix}")
@@ -242,6 +245,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 
 def _expanded(op: str, name: str, factor: Tensor, input: Tensor) -> Tensor:
     """`factor` checked to broadcast to the input's shape, and to have its dtype."""
+    check_tensors(op, **{name: factor})
     if factor.dtype != input.dtype:
         raise TypeError(
             f"{op}: expected {name} of the input's dtype {input.dtype}, got {factor.dtype}; use {name}.to(input.dtype)"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore.nn._functional_loss import Reduction, _check_same, _check_shape, _expanded, _reduced
 
@@ -36,6 +37,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     >>> F.cosine_similarity(dnn.tensor([[3.0, 4.0]]), dnn.tensor([[6.0, 8.0]])).tolist()
     [1.0]
     """
+    check_tensors("cosine_similarity", x1=x1, x2=x2)
     lengths = [_root((x * x).sum(dim, keepdim=True)).clamp(min=eps) for x in (x1, x2)]
     return ((x1 / lengths[0]) * (x2 / lengths[1])).sum(dim)
 
@@ -50,6 +52,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     >>> F.pairwise_distance(dnn.tensor([[3.0, 4.0]]), dnn.zeros(1, 2), eps=0.0).tolist()
     [5.0]
     """
+    check_tensors("pairwise_distance", x1=x1, x2=x2)
     if not p > 0:
         raise ValueError(f"pairwise_distance: expected p above 0, got {p}")
     difference = x1 - x2 + eps
@@ -226,6 +229,7 @@ def multi_margin_loss(
         raise ValueError(f"{op}: expected input of shape (N, C) or (C,), got {tuple(input.shape)}")
     if p not in (1, 2):
         raise ValueError(f"{op}: expected p of 1 or 2, got {p}")
+    check_tensors(op, target=target)
     if target.dtype != _core.int64:
         raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
     _check_shape(op, "target", target, tuple(input.shape[:-1]), "the input")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore.nn._functional_activation import *  # noqa: F403
 from dnncore.nn._functional_dropout import *  # noqa: F403
@@ -94,6 +95,7 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     >>> F.bilinear(dnn.ones(1, 2), dnn.ones(1, 3), dnn.ones(1, 2, 3)).tolist()
     [[6.0]]
     """
+    check_tensors("bilinear", input1=input1, input2=input2, weight=weight)
     if weight.ndim != 3 or input1.ndim == 0 or input2.ndim == 0:
         shapes = f"{tuple(input1.shape)}, {tuple(input2.shape)} and {tuple(weight.shape)}"
         raise ValueError(f"bilinear: expected inputs (..., I) and (..., J) and a weight (O, I, J), got shapes {shapes}")

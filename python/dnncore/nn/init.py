@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Generator, Tensor
 from dnncore._grad_mode import no_grad
 
@@ -61,6 +62,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 
 
 def _fans(op: str, tensor: Tensor) -> tuple[int, int]:
+    check_tensors(op, tensor=tensor)
     shape = tuple(tensor.shape)
     if len(shape) < 2:
         raise ValueError(f"{op}: expected at least 2 dimensions to count inputs and outputs, got shape {shape}")
@@ -78,6 +80,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generato
     >>> bool((nn.init.uniform_(dnn.empty(100), 2.0, 3.0) >= 2.0).all())
     True
     """
+    check_tensors("uniform_", tensor=tensor)
     with no_grad():
         return tensor.uniform_(a, b, generator=generator)
 
@@ -92,6 +95,7 @@ def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Gene
     >>> nn.init.normal_(dnn.empty(2, 3), std=0.02).shape
     (2, 3)
     """
+    check_tensors("normal_", tensor=tensor)
     with no_grad():
         return tensor.normal_(mean, std, generator=generator)
 
@@ -120,7 +124,7 @@ def trunc_normal_(
     Raises
     ------
     ValueError
-        If `std` is negative or `a` is above `b`.
+        If `std` is negative, `a` is above `b`, `mean` or `std` is not finite.
 
     Examples
     --------
@@ -129,8 +133,11 @@ def trunc_normal_(
     >>> bool((nn.init.trunc_normal_(dnn.empty(1000), std=5.0).abs() <= 2.0).all())
     True
     """
-    if not std >= 0 or not a <= b:
-        raise ValueError(f"trunc_normal_: expected std of at least 0 and a <= b, got std={std}, a={a}, b={b}")
+    check_tensors("trunc_normal_", tensor=tensor)
+    if not (0 <= std < math.inf and a <= b and a < math.inf and b > -math.inf and math.isfinite(mean)):
+        raise ValueError(
+            f"trunc_normal_: expected finite mean and std, std >= 0 and a <= b, got mean={mean}, std={std}, a={a}, b={b}"
+        )
     if std == 0:
         return constant_(tensor, min(max(mean, a), b))
     low, high = (a - mean) / std, (b - mean) / std
@@ -146,7 +153,7 @@ def _cut_normal(count: int, low: float, high: float, generator: Generator | None
     missing = count
     # Where less than a quarter of normal numbers would do (a tail, a narrow range), uniform ones are refused by the density.
     near = 0.0 if low <= 0 <= high else low if low > 0 else high  # the densest place
-    far = math.sqrt(near * near + 80)  # e^-40 of that density, and less beyond
+    far = math.hypot(near, math.sqrt(80))  # e^-40 of that density, and less beyond
     left, right = max(low, -far), min(high, far)
     while missing:
         size = (missing + 15,)
@@ -156,7 +163,7 @@ def _cut_normal(count: int, low: float, high: float, generator: Generator | None
         else:
             found = left + (right - left) * _core.rand(*size, dtype=_core.float64, generator=generator).numpy()
             level = _core.rand(*size, dtype=_core.float64, generator=generator).numpy()
-            found = found[level <= np.exp((near * near - found * found) / 2)]
+            found = found[level <= np.exp((near - found) * (near + found) / 2)]
         found = found[:missing]
         result[count - missing : count - missing + len(found)] = found
         missing -= len(found)
@@ -173,6 +180,7 @@ def constant_(tensor: Tensor, val: float) -> Tensor:
     >>> nn.init.constant_(dnn.empty(2), 0.5).tolist()
     [0.5, 0.5]
     """
+    check_tensors("constant_", tensor=tensor)
     with no_grad():
         return tensor.fill_(val)
 
@@ -384,6 +392,7 @@ def eye_(tensor: Tensor) -> Tensor:
     >>> nn.init.eye_(dnn.empty(2, 3)).tolist()
     [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]]
     """
+    check_tensors("eye_", tensor=tensor)
     if tensor.ndim != 2:
         raise ValueError(f"eye_: expected 2 dimensions, got shape {tuple(tensor.shape)}")
     with no_grad():
@@ -417,6 +426,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     >>> nn.init.dirac_(dnn.empty(1, 1, 3, 3)).tolist()
     [[[[0.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.0]]]]
     """
+    check_tensors("dirac_", tensor=tensor)
     shape = tuple(tensor.shape)
     if len(shape) not in (3, 4, 5):
         raise ValueError(f"dirac_: expected 3, 4 or 5 dimensions, got shape {shape}")
@@ -466,6 +476,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     >>> (q @ q.T).allclose(dnn.eye(3), atol=1e-6)
     True
     """
+    check_tensors("orthogonal_", tensor=tensor)
     if tensor.ndim < 2:
         raise ValueError(f"orthogonal_: expected at least 2 dimensions, got shape {tuple(tensor.shape)}")
     if tensor.numel() == 0:
@@ -514,6 +525,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     >>> (nn.init.sparse_(dnn.empty(10, 4), 0.3) == 0).sum(0).tolist()
     [3, 3, 3, 3]
     """
+    check_tensors("sparse_", tensor=tensor)
     if tensor.ndim != 2:
         raise ValueError(f"sparse_: expected 2 dimensions, got shape {tuple(tensor.shape)}")
     if not 0 <= sparsity <= 1:
