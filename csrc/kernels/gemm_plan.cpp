@@ -19,6 +19,7 @@ constexpr int64_t kBlockBytesSums = 256 << 10;  // of float32 sums kept beside a
 
 constexpr double kSmallNanoseconds = 8e3;  // below: one task, and a plan that costs little itself
 constexpr double kTaskNanoseconds = 60e3;
+constexpr double kLeastTaskNanoseconds = 9e3;  // of the few tasks of a short product
 // From here on k is split: there would be few tasks otherwise. m has no say, so that a row's bits do not depend on its neighbours.
 constexpr int64_t kSplitSteps = 16384, kSplitColumns = 64;
 
@@ -43,7 +44,7 @@ bool b_in_place(const GemmArgs& args, const Panels& panels) {
   if ((args.b_col != 1 && args.n > 1) || is_half(args.dtype)) return false;
   if (!kMaskedLoads && panels.padded(args.n) != args.n) return false;
   if (args.n <= panels.width && args.b_row * panels.bytes <= 256) return true;  // already a panel
-  if (args.m <= 64 && !crowds_cache(args, args.b_row)) return true;
+  if (args.m <= 128 && !crowds_cache(args, args.b_row)) return true;            // 3 % at 128; at 256 a copy is as good or better
   return args.m <= 16 || args.n * args.k * panels.bytes <= (32 << 10);
 }
 
@@ -80,7 +81,9 @@ void cut_rows(const GemmArgs& args, Plan& plan, double item_ns) {
 void cut_grid(const GemmArgs& args, Plan& plan, double item_ns) {
   const Panels& panels = plan.panels;
   const int64_t row_panels = ceil_div(args.m, plan.rows), column_panels = ceil_div(args.n, panels.width);
-  const auto tasks = static_cast<uint64_t>(std::clamp(item_ns * static_cast<double>(args.batch) / kTaskNanoseconds, 1.0, 32.0));
+  const double whole_ns = item_ns * static_cast<double>(args.batch);
+  const auto tasks =
+      static_cast<uint64_t>(std::clamp(whole_ns / kTaskNanoseconds, std::clamp(whole_ns / kLeastTaskNanoseconds, 1.0, 4.0), 32.0));
   const auto wanted = static_cast<int64_t>(std::bit_floor(tasks));  // a power of two divides best
   const int64_t parts = std::max<int64_t>(1, wanted / std::min(wanted, args.batch * plan.splits));
   const int64_t column_bytes = std::max<int64_t>(1, panels.depth) * panels.bytes;
