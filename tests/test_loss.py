@@ -31,7 +31,9 @@ def test_as_pytorch(isa, name):
 def learnable(case):
     """Arguments that PyTorch has a gradient for, too."""
     names = [
-        key for key, (kind, _) in case.arrays.items() if kind not in ("class", "sign", "bit", "count") and "weight" not in key
+        key
+        for key, (kind, _) in case.arrays.items()
+        if kind not in ("class", "labels", "sign", "bit", "count") and "weight" not in key
     ]
     return names if case.function != "nll_loss" else names[:1]
 
@@ -152,7 +154,40 @@ def test_same_bits_for_any_number_of_threads(name):
     assert found[0] == found[1] == found[2]
 
 
+def margin_of_sets(x, target):
+    """The formula of multilabel_margin_loss, term by term, for one row."""
+    end = list(target).index(-1) if -1 in target else len(target)
+    own = target[:end]
+    others = [k for k in range(len(x)) if k not in own]
+    return sum(max(0.0, 1 - x[j] + x[k]) for j in own for k in others) / len(x)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("classes", [1, 2, 5, 33])
+def test_multilabel_margin_is_the_sum_over_targets_and_others(isa, classes):
+    random = np.random.default_rng(classes)
+    x = random.normal(size=(9, classes))
+    target = random.integers(-1, classes, (9, classes))  # with repeated targets, which count as often as they stand there
+    expected = [margin_of_sets(row, own) for row, own in zip(x, target, strict=True)]
+    with use_isa(isa):
+        found = F.multilabel_margin_loss(tensor(x), tensor(target), reduction="none")
+    np.testing.assert_allclose(numbers(found), expected, rtol=1e-13, atol=1e-15)
+    rows = [F.multilabel_margin_loss(tensor(row), tensor(own)).item() for row, own in zip(x, target, strict=True)]
+    np.testing.assert_allclose(rows, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_multilabel_margin_at_its_ends():
+    x = dnn.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]], requires_grad=True)
+    F.multilabel_margin_loss(x, dnn.tensor([[0, 2, -1], [1, 2, -1]]), reduction="sum").backward()
+    third = np.float32(1) / 3  # a margin that is met exactly has no gradient: x[0][0] - x[0][1] = 1
+    np.testing.assert_allclose(x.grad.numpy(), [[0, 0, 0], [third, 0, -third]])
+    assert F.multilabel_margin_loss(dnn.zeros(2, 3), dnn.full((2, 3), -1, dtype=dnn.int64), reduction="none").tolist() == [0, 0]
+    assert F.multilabel_margin_loss(dnn.zeros(0, 3), dnn.zeros(0, 3, dtype=dnn.int64), reduction="none").shape == (0,)
+    assert F.multilabel_margin_loss(dnn.zeros(0, 3), dnn.zeros(0, 3, dtype=dnn.int64), reduction="sum").item() == 0
+
+
 LABELS = dnn.tensor([0, 1, 2, 0])
+SETS = dnn.tensor([[0, 1, 2], [1, -1, 0], [-1, -1, -1], [2, 0, -1]])
 MISUSE = {
     "a column and a row": (
         lambda: F.mse_loss(dnn.zeros(4, 1), T),
@@ -198,6 +233,20 @@ MISUSE = {
     "scores of no dimension": (lambda: F.cross_entropy(dnn.tensor(1.0), dnn.tensor(0)), ValueError, r"\(C,\)"),
     "multi_margin target": (lambda: F.multi_margin_loss(LOGITS, LABELS + 1), ValueError, "from 0 to 2"),
     "multi_margin p": (lambda: F.multi_margin_loss(LOGITS, LABELS, p=3), ValueError, "1 or 2"),
+    "multilabel_margin target": (lambda: F.multilabel_margin_loss(LOGITS, SETS + 1), ValueError, "from 0 to 2, or -1 after"),
+    "multilabel_margin negative": (lambda: F.multilabel_margin_loss(LOGITS, SETS - 1), ValueError, "from 0 to 2, or -1 after"),
+    "multilabel_margin dtype": (
+        lambda: F.multilabel_margin_loss(LOGITS, SETS.int()),
+        TypeError,
+        r"int32; convert them with .long\(\)",
+    ),
+    "multilabel_margin shape": (lambda: F.multilabel_margin_loss(LOGITS, LABELS), ValueError, r"target of shape \(4, 3\)"),
+    "multilabel_margin of images": (
+        lambda: F.multilabel_margin_loss(dnn.zeros(1, 2, 3), SETS),
+        ValueError,
+        r"\(N, C\) or \(C,\)",
+    ),
+    "multilabel_margin of no class": (lambda: F.multilabel_margin_loss(dnn.zeros(2, 0), SETS), ValueError, r"got \(2, 0\)"),
     "hinge shape": (lambda: F.hinge_embedding_loss(X, T), ValueError, "hinge_embedding_loss: expected target"),
     "ranking dtype": (lambda: F.margin_ranking_loss(T, T.double(), T), TypeError, r"input2.to\(input1.dtype\)"),
     "triplet margin": (lambda: F.triplet_margin_loss(X, X, X, margin=0.0), ValueError, "margin above 0"),
@@ -230,6 +279,7 @@ LAYERS = {
     nn.MarginRankingLoss(0.5): "margin_ranking_loss",
     nn.TripletMarginLoss(p=1.0): "triplet_margin_loss",
     nn.MultiMarginLoss(margin=0.5): "multi_margin_loss",
+    nn.MultiLabelMarginLoss(): "multilabel_margin_loss",
     nn.MultiLabelSoftMarginLoss(): "multilabel_soft_margin_loss",
 }
 
@@ -241,6 +291,9 @@ def test_layers_pass_their_settings_on(layer):
     case = next(case for case in CASES.values() if case.function == function)
     given = []
     for key, (kind, _) in list(case.arrays.items())[: 3 if function != "cross_entropy" else 2]:
+        if kind == "labels":
+            given.append(SETS)
+            continue
         rows = kind == "class" or (function == "cosine_embedding_loss" and key == "target")
         if "weight" in key:
             continue

@@ -156,6 +156,29 @@ class MultiMarginLoss(_Loss):
         return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
 
 
+class MultiLabelMarginLoss(_Loss):
+    """``sum_jk max(0, 1 - x[target[j]] + x[k]) / C`` over the targets j and the classes k that are no target.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> nn.MultiLabelMarginLoss()(dnn.tensor([0.5, 0.25, 0.0, 1.0]), dnn.tensor([3, 0, -1, 1])).item()
+    0.375
+    """
+
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of scores (N, C) or (C,) and class numbers of the same shape, filled up with -1."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
+
+
 class MultiLabelSoftMarginLoss(_Loss):
     """Mean over the classes of the binary cross-entropy of ``sigmoid(input)``.
 
