@@ -83,6 +83,10 @@ CASES = {
     "smooth_l1": _pair("smooth_l1_loss", "real", "real", beta=0.7),
     "smooth_l1 of beta 0": _pair("smooth_l1_loss", "real", "real", beta=0.0),
     "huber": _pair("huber_loss", "real", "real", delta=1.3),
+    **{
+        f"{name} weighted": _pair(f"{name}_loss", "real", "real", more={"weight": ("positive", VECTORS)})
+        for name in ("mse", "l1", "huber")
+    },
     "bce": _pair("binary_cross_entropy", "unit", "unit"),
     "bce weighted": _pair("binary_cross_entropy", "unit", "bit", more={"weight": ("positive", (5,))}),
     "bce_with_logits": _pair("binary_cross_entropy_with_logits", "real", "unit"),

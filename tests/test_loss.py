@@ -186,6 +186,67 @@ def test_multilabel_margin_at_its_ends():
     assert F.multilabel_margin_loss(dnn.zeros(0, 3), dnn.zeros(0, 3, dtype=dnn.int64), reduction="sum").item() == 0
 
 
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_triplet_margin_with_any_distance(swap, reduction):
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=(6, 5)) for _ in range(3)]
+    close, apart, across = (np.abs(arrays[i] - arrays[j]).max(-1) for i, j in ((0, 1), (0, 2), (1, 2)))
+    losses = np.maximum(0, 1.5 + close - (np.minimum(apart, across) if swap else apart))
+    expected = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
+
+    def largest(a, b):
+        return (a - b).abs().amax(-1)
+
+    layer = nn.TripletMarginWithDistanceLoss(distance_function=largest, margin=1.5, swap=swap, reduction=reduction)
+    np.testing.assert_allclose(numbers(layer(*map(tensor, arrays))), expected, rtol=1e-14)
+    assert_gradients(layer, *arrays)
+    plain = nn.TripletMarginWithDistanceLoss(swap=swap, reduction=reduction)(*map(tensor, arrays))
+    by_norm = nn.TripletMarginLoss(swap=swap, reduction=reduction)(*map(tensor, arrays))
+    np.testing.assert_array_equal(numbers(plain), numbers(by_norm))
+
+
+def test_a_distance_may_be_learned():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(dnn.ones(5, dtype=dnn.float64))
+
+        def forward(self, a, b):
+            return ((a - b) * self.scale).square().sum(-1)
+
+    layer = nn.TripletMarginWithDistanceLoss(distance_function=Scaled())
+    assert list(layer.state_dict()) == ["distance_function.scale"]
+    random = np.random.default_rng(0)
+    layer(*(tensor(random.normal(size=(6, 5))) for _ in range(3))).backward()
+    assert layer.distance_function.scale.grad is not None
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1, (0, 2)], ids=str)
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, float("inf")])
+def test_normalize(p, dim):
+    x = np.random.default_rng(0).normal(size=(3, 4, 5))
+    x[0, 0] = 0
+    size = np.abs(x)
+    lengths = size.max(dim, keepdims=True) if p == float("inf") else (size**p).sum(dim, keepdims=True) ** (1 / p)
+    np.testing.assert_allclose(numbers(F.normalize(tensor(x), p, dim)), x / np.maximum(lengths, 1e-12), rtol=1e-14)
+    np.testing.assert_allclose(numbers(F.normalize(tensor(x), p, dim, eps=2.0)), x / np.maximum(lengths, 2.0), rtol=1e-14)
+    x[0, 0] = 0.1 * np.arange(1, 6)
+    assert_gradients(lambda a: F.normalize(a, p, dim), x)
+
+
+def test_pairwise_distance_names_its_norm():
+    assert nn.PairwiseDistance(3.0).norm == 3.0
+
+
+def test_normalize_of_zeros_has_a_finite_gradient():
+    x = dnn.zeros(2, 3, requires_grad=True)
+    F.normalize(x, eps=0.5).sum().backward()
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+    with pytest.raises(TypeError, match="normalize: expected a Tensor as input, got int"):
+        F.normalize(3)
+
+
 LABELS = dnn.tensor([0, 1, 2, 0])
 SETS = dnn.tensor([[0, 1, 2], [1, -1, 0], [-1, -1, -1], [2, 0, -1]])
 MISUSE = {
@@ -247,6 +308,21 @@ MISUSE = {
         r"\(N, C\) or \(C,\)",
     ),
     "multilabel_margin of no class": (lambda: F.multilabel_margin_loss(dnn.zeros(2, 0), SETS), ValueError, r"got \(2, 0\)"),
+    "mse weight": (
+        lambda: F.mse_loss(T, T, weight=dnn.ones(1)),
+        ValueError,
+        r"weight of shape \(4,\) to match input, got \(1,\)",
+    ),
+    "l1 weight dtype": (lambda: F.l1_loss(T, T, weight=T.double()), TypeError, r"weight.to\(input.dtype\)"),
+    "huber weight": (lambda: F.huber_loss(T, T, weight=X), ValueError, "huber_loss: expected weight of shape"),
+    "weight reduction": (lambda: F.mse_loss(T, T, weight=T, reduction="max"), ValueError, "'mean', 'sum' or 'none', got 'max'"),
+    "triplet with distance margin": (lambda: nn.TripletMarginWithDistanceLoss(margin=0)(X, X, X), ValueError, "margin above 0"),
+    "triplet with distance shapes": (lambda: F.triplet_margin_with_distance_loss(X, X, T), ValueError, "negative of shape"),
+    "triplet without distances": (
+        lambda: F.triplet_margin_with_distance_loss(X, X, X, distance_function=lambda a, b: 1.0),
+        TypeError,
+        "expected a Tensor as distances, got float",
+    ),
     "hinge shape": (lambda: F.hinge_embedding_loss(X, T), ValueError, "hinge_embedding_loss: expected target"),
     "ranking dtype": (lambda: F.margin_ranking_loss(T, T.double(), T), TypeError, r"input2.to\(input1.dtype\)"),
     "triplet margin": (lambda: F.triplet_margin_loss(X, X, X, margin=0.0), ValueError, "margin above 0"),

@@ -48,6 +48,7 @@ from dnncore.nn.margin_loss import (
     MultiMarginLoss,
     PairwiseDistance,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
 )
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -124,6 +125,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",

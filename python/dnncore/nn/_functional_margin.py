@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from dnncore import _core
 from dnncore._checks import check_tensors
@@ -19,7 +22,11 @@ __all__ = [
     "multilabel_soft_margin_loss",
     "pairwise_distance",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
+
+
+Distance: TypeAlias = Callable[[Tensor, Tensor], Any]
 
 
 def _root(x: Tensor) -> Tensor:
@@ -179,14 +186,67 @@ def triplet_margin_loss(
     >>> F.triplet_margin_loss(dnn.zeros(1, 2), dnn.zeros(1, 2), dnn.tensor([[3.0, 4.0]])).item()
     0.0
     """
-    op = "triplet_margin_loss"
+    distance = functools.partial(pairwise_distance, p=p, eps=eps)
+    return _triplet("triplet_margin_loss", (anchor, positive, negative), distance, margin, swap, reduction)
+
+
+def _triplet(
+    op: str, triplet: tuple[Tensor, Tensor, Tensor], distance: Distance, margin: float, swap: bool, reduction: str
+) -> Tensor:
+    anchor, positive, negative = triplet
     _check_same(op, anchor=anchor, positive=positive, negative=negative)
     if not margin > 0:
         raise ValueError(f"{op}: expected margin above 0, got {margin}")
-    apart = pairwise_distance(anchor, negative, p, eps)
+    close, apart = distance(anchor, positive), distance(anchor, negative)
+    check_tensors(op, distances=close)
     if swap:
-        apart = _core.minimum(apart, pairwise_distance(positive, negative, p, eps))
-    return _reduced(op, (margin + pairwise_distance(anchor, positive, p, eps) - apart).clamp(min=0), reduction)
+        apart = _core.minimum(apart, distance(positive, negative))
+    return _reduced(op, (margin + close - apart).clamp(min=0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Distance | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Return ``max(0, margin + d(anchor, positive) - d(anchor, negative))`` of any distance, reduced.
+
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor of one shape
+    distance_function : callable, optional
+        Two tensors of that shape to their distances, without negative ones; `pairwise_distance` when not given.
+    margin : float, default 1
+        Above 0.
+    swap : bool, default False
+        Take the distance of positive and negative where it is the smaller one.
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the margin is not above 0.
+    TypeError
+        If the distances are no tensor.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> def largest(a, b):
+    ...     return (a - b).abs().amax(-1)
+    >>> F.triplet_margin_with_distance_loss(
+    ...     dnn.zeros(1, 2), dnn.ones(1, 2), dnn.tensor([[2.5, 0.0]]), distance_function=largest, margin=2.0
+    ... ).item()
+    0.5
+    """
+    distance = pairwise_distance if distance_function is None else distance_function
+    return _triplet("triplet_margin_with_distance_loss", (anchor, positive, negative), distance, margin, swap, reduction)
 
 
 def multi_margin_loss(
