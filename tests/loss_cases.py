@@ -20,6 +20,16 @@ class LossCase:
     smooth: bool = True  # gradients may be compared with central differences
 
 
+def labels(random: np.random.Generator, shape: tuple[int, ...], classes: int) -> np.ndarray:
+    """Class numbers in random order with a -1 somewhere among them; the first of several rows has none."""
+    found = np.broadcast_to(np.arange(classes), shape).copy()
+    random.permuted(found, axis=-1, out=found)
+    rows = found.reshape(-1, classes)
+    for row in rows[len(rows) > 1 :]:
+        row[random.integers(0, classes)] = -1
+    return found
+
+
 def inputs(case: LossCase) -> dict[str, np.ndarray]:
     """The same numbers for every reader; values keep away from kinks."""
     random = np.random.default_rng(len(case.function))
@@ -31,6 +41,7 @@ def inputs(case: LossCase) -> dict[str, np.ndarray]:
         "count": lambda shape: random.integers(0, 6, shape).astype(np.float64),
         "bit": lambda shape: random.integers(0, 2, shape).astype(np.float64),
         "class": lambda shape: random.integers(0, case.classes, shape),
+        "labels": lambda shape: labels(random, shape, case.classes),
         "log": lambda shape: np.log(random.uniform(0.05, 0.95, shape)),
     }
     return {name: np.asarray(draw[kind](shape)) for name, (kind, shape) in case.arrays.items()}
@@ -72,6 +83,10 @@ CASES = {
     "smooth_l1": _pair("smooth_l1_loss", "real", "real", beta=0.7),
     "smooth_l1 of beta 0": _pair("smooth_l1_loss", "real", "real", beta=0.0),
     "huber": _pair("huber_loss", "real", "real", delta=1.3),
+    **{
+        f"{name} weighted": _pair(f"{name}_loss", "real", "real", more={"weight": ("positive", VECTORS)})
+        for name in ("mse", "l1", "huber")
+    },
     "bce": _pair("binary_cross_entropy", "unit", "unit"),
     "bce weighted": _pair("binary_cross_entropy", "unit", "bit", more={"weight": ("positive", (5,))}),
     "bce_with_logits": _pair("binary_cross_entropy_with_logits", "real", "unit"),
@@ -109,5 +124,9 @@ CASES = {
     },
     "multi_margin": _classes("multi_margin_loss", (6, 5)),
     "multi_margin squared, weighted": _classes("multi_margin_loss", (6, 5), weighted=True, p=2, margin=0.5),
+    "multilabel_margin": _pair("multilabel_margin_loss", "real", "labels"),
+    "multilabel_margin of one row": LossCase(
+        "multilabel_margin_loss", {"input": ("real", (7,)), "target": ("labels", (7,))}, classes=7
+    ),
     "multilabel_soft_margin": _pair("multilabel_soft_margin_loss", "real", "bit", more={"weight": ("positive", (5,))}),
 }

@@ -346,6 +346,9 @@ REPRS = {
     "LogSigmoid()": "LogSigmoid()",
     "Threshold(0.1, 20)": "Threshold(threshold=0.1, value=20)",
     "PReLU(3)": "PReLU(num_parameters=3)",
+    "Softmax(1)": "Softmax(dim=1)",
+    "LogSoftmax(-1)": "LogSoftmax(dim=-1)",
+    "Softmin()": "Softmin(dim=None)",
     "RReLU()": "RReLU(lower=0.125, upper=0.3333333333333333)",
     "GLU()": "GLU(dim=-1)",
     "Tanhshrink()": "Tanhshrink()",
@@ -376,3 +379,15 @@ def test_a_changed_input_is_noticed():
         z.add_(1)
     with pytest.raises(RuntimeError, match="silu: a tensor of shape"):
         y.sum().backward()
+
+
+def test_prelu_starts_anew():
+    layer = nn.PReLU(3, 0.5, "cpu", dnn.float64)
+    weight = layer.weight
+    assert weight.dtype == dnn.float64
+    assert weight.tolist() == [0.5] * 3
+    with dnn.no_grad():
+        weight.fill_(2.0)
+    layer.reset_parameters()
+    assert layer.weight is weight
+    assert weight.tolist() == [0.5] * 3

@@ -31,7 +31,9 @@ def test_as_pytorch(isa, name):
 def learnable(case):
     """Arguments that PyTorch has a gradient for, too."""
     names = [
-        key for key, (kind, _) in case.arrays.items() if kind not in ("class", "sign", "bit", "count") and "weight" not in key
+        key
+        for key, (kind, _) in case.arrays.items()
+        if kind not in ("class", "labels", "sign", "bit", "count") and "weight" not in key
     ]
     return names if case.function != "nll_loss" else names[:1]
 
@@ -152,7 +154,101 @@ def test_same_bits_for_any_number_of_threads(name):
     assert found[0] == found[1] == found[2]
 
 
+def margin_of_sets(x, target):
+    """The formula of multilabel_margin_loss, term by term, for one row."""
+    end = list(target).index(-1) if -1 in target else len(target)
+    own = target[:end]
+    others = [k for k in range(len(x)) if k not in own]
+    return sum(max(0.0, 1 - x[j] + x[k]) for j in own for k in others) / len(x)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("classes", [1, 2, 5, 33])
+def test_multilabel_margin_is_the_sum_over_targets_and_others(isa, classes):
+    random = np.random.default_rng(classes)
+    x = random.normal(size=(9, classes))
+    target = random.integers(-1, classes, (9, classes))  # with repeated targets, which count as often as they stand there
+    expected = [margin_of_sets(row, own) for row, own in zip(x, target, strict=True)]
+    with use_isa(isa):
+        found = F.multilabel_margin_loss(tensor(x), tensor(target), reduction="none")
+    np.testing.assert_allclose(numbers(found), expected, rtol=1e-13, atol=1e-15)
+    rows = [F.multilabel_margin_loss(tensor(row), tensor(own)).item() for row, own in zip(x, target, strict=True)]
+    np.testing.assert_allclose(rows, expected, rtol=1e-13, atol=1e-15)
+
+
+def test_multilabel_margin_at_its_ends():
+    x = dnn.tensor([[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]], requires_grad=True)
+    F.multilabel_margin_loss(x, dnn.tensor([[0, 2, -1], [1, 2, -1]]), reduction="sum").backward()
+    third = np.float32(1) / 3  # a margin that is met exactly has no gradient: x[0][0] - x[0][1] = 1
+    np.testing.assert_allclose(x.grad.numpy(), [[0, 0, 0], [third, 0, -third]])
+    assert F.multilabel_margin_loss(dnn.zeros(2, 3), dnn.full((2, 3), -1, dtype=dnn.int64), reduction="none").tolist() == [0, 0]
+    assert F.multilabel_margin_loss(dnn.zeros(0, 3), dnn.zeros(0, 3, dtype=dnn.int64), reduction="none").shape == (0,)
+    assert F.multilabel_margin_loss(dnn.zeros(0, 3), dnn.zeros(0, 3, dtype=dnn.int64), reduction="sum").item() == 0
+
+
+@pytest.mark.parametrize("swap", [False, True])
+@pytest.mark.parametrize("reduction", REDUCTIONS)
+def test_triplet_margin_with_any_distance(swap, reduction):
+    random = np.random.default_rng(0)
+    arrays = [random.normal(size=(6, 5)) for _ in range(3)]
+    close, apart, across = (np.abs(arrays[i] - arrays[j]).max(-1) for i, j in ((0, 1), (0, 2), (1, 2)))
+    losses = np.maximum(0, 1.5 + close - (np.minimum(apart, across) if swap else apart))
+    expected = {"none": losses, "mean": losses.mean(), "sum": losses.sum()}[reduction]
+
+    def largest(a, b):
+        return (a - b).abs().amax(-1)
+
+    layer = nn.TripletMarginWithDistanceLoss(distance_function=largest, margin=1.5, swap=swap, reduction=reduction)
+    np.testing.assert_allclose(numbers(layer(*map(tensor, arrays))), expected, rtol=1e-14)
+    assert_gradients(layer, *arrays)
+    plain = nn.TripletMarginWithDistanceLoss(swap=swap, reduction=reduction)(*map(tensor, arrays))
+    by_norm = nn.TripletMarginLoss(swap=swap, reduction=reduction)(*map(tensor, arrays))
+    np.testing.assert_array_equal(numbers(plain), numbers(by_norm))
+
+
+def test_a_distance_may_be_learned():
+    class Scaled(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.scale = nn.Parameter(dnn.ones(5, dtype=dnn.float64))
+
+        def forward(self, a, b):
+            return ((a - b) * self.scale).square().sum(-1)
+
+    layer = nn.TripletMarginWithDistanceLoss(distance_function=Scaled())
+    assert list(layer.state_dict()) == ["distance_function.scale"]
+    random = np.random.default_rng(0)
+    layer(*(tensor(random.normal(size=(6, 5))) for _ in range(3))).backward()
+    assert layer.distance_function.scale.grad is not None
+
+
+@pytest.mark.parametrize("dim", [0, 1, -1, (0, 2)], ids=str)
+@pytest.mark.parametrize("p", [1.0, 2.0, 3.0, float("inf")])
+def test_normalize(p, dim):
+    x = np.random.default_rng(0).normal(size=(3, 4, 5))
+    x[0, 0] = 0
+    size = np.abs(x)
+    lengths = size.max(dim, keepdims=True) if p == float("inf") else (size**p).sum(dim, keepdims=True) ** (1 / p)
+    np.testing.assert_allclose(numbers(F.normalize(tensor(x), p, dim)), x / np.maximum(lengths, 1e-12), rtol=1e-14)
+    np.testing.assert_allclose(numbers(F.normalize(tensor(x), p, dim, eps=2.0)), x / np.maximum(lengths, 2.0), rtol=1e-14)
+    x[0, 0] = 0.1 * np.arange(1, 6)
+    assert_gradients(lambda a: F.normalize(a, p, dim), x)
+
+
+def test_pairwise_distance_names_its_norm():
+    assert nn.PairwiseDistance(3.0).norm == 3.0
+
+
+def test_normalize_of_zeros_has_a_finite_gradient():
+    x = dnn.zeros(2, 3, requires_grad=True)
+    F.normalize(x, eps=0.5).sum().backward()
+    assert x.grad.tolist() == [[2.0] * 3] * 2
+    with pytest.raises(TypeError, match="normalize: expected a Tensor as input, got int"):
+        F.normalize(3)
+
+
 LABELS = dnn.tensor([0, 1, 2, 0])
+SETS = dnn.tensor([[0, 1, 2], [1, -1, 0], [-1, -1, -1], [2, 0, -1]])
 MISUSE = {
     "a column and a row": (
         lambda: F.mse_loss(dnn.zeros(4, 1), T),
@@ -198,6 +294,35 @@ MISUSE = {
     "scores of no dimension": (lambda: F.cross_entropy(dnn.tensor(1.0), dnn.tensor(0)), ValueError, r"\(C,\)"),
     "multi_margin target": (lambda: F.multi_margin_loss(LOGITS, LABELS + 1), ValueError, "from 0 to 2"),
     "multi_margin p": (lambda: F.multi_margin_loss(LOGITS, LABELS, p=3), ValueError, "1 or 2"),
+    "multilabel_margin target": (lambda: F.multilabel_margin_loss(LOGITS, SETS + 1), ValueError, "from 0 to 2, or -1 after"),
+    "multilabel_margin negative": (lambda: F.multilabel_margin_loss(LOGITS, SETS - 1), ValueError, "from 0 to 2, or -1 after"),
+    "multilabel_margin dtype": (
+        lambda: F.multilabel_margin_loss(LOGITS, SETS.int()),
+        TypeError,
+        r"int32; convert them with .long\(\)",
+    ),
+    "multilabel_margin shape": (lambda: F.multilabel_margin_loss(LOGITS, LABELS), ValueError, r"target of shape \(4, 3\)"),
+    "multilabel_margin of images": (
+        lambda: F.multilabel_margin_loss(dnn.zeros(1, 2, 3), SETS),
+        ValueError,
+        r"\(N, C\) or \(C,\)",
+    ),
+    "multilabel_margin of no class": (lambda: F.multilabel_margin_loss(dnn.zeros(2, 0), SETS), ValueError, r"got \(2, 0\)"),
+    "mse weight": (
+        lambda: F.mse_loss(T, T, weight=dnn.ones(1)),
+        ValueError,
+        r"weight of shape \(4,\) to match input, got \(1,\)",
+    ),
+    "l1 weight dtype": (lambda: F.l1_loss(T, T, weight=T.double()), TypeError, r"weight.to\(input.dtype\)"),
+    "huber weight": (lambda: F.huber_loss(T, T, weight=X), ValueError, "huber_loss: expected weight of shape"),
+    "weight reduction": (lambda: F.mse_loss(T, T, weight=T, reduction="max"), ValueError, "'mean', 'sum' or 'none', got 'max'"),
+    "triplet with distance margin": (lambda: nn.TripletMarginWithDistanceLoss(margin=0)(X, X, X), ValueError, "margin above 0"),
+    "triplet with distance shapes": (lambda: F.triplet_margin_with_distance_loss(X, X, T), ValueError, "negative of shape"),
+    "triplet without distances": (
+        lambda: F.triplet_margin_with_distance_loss(X, X, X, distance_function=lambda a, b: 1.0),
+        TypeError,
+        "expected a Tensor as distances, got float",
+    ),
     "hinge shape": (lambda: F.hinge_embedding_loss(X, T), ValueError, "hinge_embedding_loss: expected target"),
     "ranking dtype": (lambda: F.margin_ranking_loss(T, T.double(), T), TypeError, r"input2.to\(input1.dtype\)"),
     "triplet margin": (lambda: F.triplet_margin_loss(X, X, X, margin=0.0), ValueError, "margin above 0"),
@@ -230,6 +355,7 @@ LAYERS = {
     nn.MarginRankingLoss(0.5): "margin_ranking_loss",
     nn.TripletMarginLoss(p=1.0): "triplet_margin_loss",
     nn.MultiMarginLoss(margin=0.5): "multi_margin_loss",
+    nn.MultiLabelMarginLoss(): "multilabel_margin_loss",
     nn.MultiLabelSoftMarginLoss(): "multilabel_soft_margin_loss",
 }
 
@@ -241,6 +367,9 @@ def test_layers_pass_their_settings_on(layer):
     case = next(case for case in CASES.values() if case.function == function)
     given = []
     for key, (kind, _) in list(case.arrays.items())[: 3 if function != "cross_entropy" else 2]:
+        if kind == "labels":
+            given.append(SETS)
+            continue
         rows = kind == "class" or (function == "cosine_embedding_loss" and key == "target")
         if "weight" in key:
             continue

@@ -235,6 +235,67 @@ def test_parameter_dict():
             act()
 
 
+ORDERS = {
+    "dict": dict,
+    "ordered": OrderedDict,
+    "pairs": list,
+    "pairs of lists": lambda pairs: [list(pair) for pair in pairs],
+    "iterator": iter,
+    "container": lambda pairs: nn.ParameterDict(pairs),
+}
+
+
+@pytest.mark.parametrize("kind", ORDERS)
+def test_parameter_dict_keeps_the_order_it_is_given(kind):
+    def named(*names):
+        return ORDERS[kind]([(name, dnn.full((1,), float(ord(name)))) for name in names])
+
+    values = nn.ParameterDict(named("d", "a", "c"))
+    assert list(values) == list(values.keys()) == [name for name, _ in values.items()] == ["d", "a", "c"]
+    assert [name for name, _ in values.named_parameters()] == ["d", "a", "c"]
+    values.update(named("z", "a", "b"))  # a name that is there keeps its place
+    assert list(values) == ["d", "a", "c", "z", "b"]
+    assert [value.item() for value in values.values()] == [float(ord(name)) for name in "daczb"]
+    assert list(values | nn.ParameterDict(named("y", "d"))) == ["d", "a", "c", "z", "b", "y"]
+    assert list(reversed(values)) == ["b", "z", "c", "a", "d"]
+    assert [name for name, _ in values.copy().named_parameters()] == ["d", "a", "c", "z", "b"]
+    del values["a"]
+    values["a"] = dnn.ones(1)
+    assert list(values) == ["d", "c", "z", "b", "a"]
+    assert values.popitem()[0] == "a"
+
+
+def test_parameter_dict_methods():
+    class Scales(nn.ParameterDict):
+        pass
+
+    buffer, parameter = nn.Buffer(dnn.ones(1)), nn.Parameter(dnn.ones(2))
+    values = Scales({"p": parameter, "text": "x", "none": None})
+    assert values["p"] is parameter
+    assert (values["text"], values.get("none", 3), "none" in values) == ("x", None, True)
+    assert list(dict(values.named_parameters())) == ["p"]
+    twin = values.copy()
+    assert type(twin) is type(values | {}) is Scales
+    twin["q"] = dnn.ones(1)
+    assert "q" not in values
+    assert values.setdefault("q", dnn.ones(3)) is values["q"]
+    assert isinstance(values["q"], nn.Parameter)
+    assert values.setdefault("r") is None
+    made = nn.ParameterDict().fromkeys("ab", dnn.ones(1))
+    assert made["a"] is not made["b"]
+    assert nn.ParameterDict().fromkeys(["a"]).get("a", 1) is None
+    right = nn.ParameterDict({"p": buffer})
+    assert (values | right)["p"] is not parameter
+    before = values
+    values |= right
+    assert values is before
+    assert values["p"] is not parameter
+    with pytest.raises(ValueError, match="pairs of a name and a value, got 3 items at place 0"):
+        values.update([("a", 1, 2)])
+    with pytest.raises(ValueError, match="pairs of a name and a module, got 1 items at place 1"):
+        nn.ModuleDict([("a", nn.ReLU()), ["b"]])
+
+
 @pytest.mark.parametrize("name", [name for name in MADE if "norm" not in name])
 def test_containers_are_copied_and_pickled(name):
     module = MADE[name]()

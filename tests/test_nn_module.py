@@ -184,6 +184,8 @@ def test_names_of_repeated_modules():
     model = nn.Sequential(shared, shared)
     assert [name for name, _ in model.named_parameters()] == ["0.weight", "0.bias"]
     assert [name for name, _ in model.named_modules(remove_duplicate=False)] == ["", "0", "1"]
+    assert list(model.modules()) == [model, shared]
+    assert list(model.modules(remove_duplicate=False)) == [model, shared, shared]
     assert len(list(model.named_parameters(prefix="net", remove_duplicate=False))) == 4
     assert next(iter(model.named_parameters(prefix="net")))[0] == "net.0.weight"
     assert list(model.parameters(recurse=False)) == []

@@ -399,3 +399,141 @@ def test_spectral_norm_refuses():
     with pytest.raises(ValueError, match="parameter or buffer 'nothing'"):
         parametrizations.spectral_norm(layer, "nothing")
     assert sorted(layer.state_dict()) == ["bias", "weight"]
+
+
+# --- orthogonal
+
+
+def reflections(x):
+    """The product of the Householder reflections of x, one after the other."""
+    n, k = x.shape
+    q = np.eye(n)
+    for i in range(k):
+        v = np.concatenate([np.zeros(i), [1.0], x[i + 1 :, i]])
+        q = q @ (np.eye(n) - 2 * np.outer(v, v) / (v @ v))
+    return q[:, :k] * np.sign(np.diagonal(x))
+
+
+def rotation(x, kind):
+    """exp(A) by the eigenvectors of A, or Cayley's map by a linear system; A is skew-symmetric."""
+    n, k = x.shape
+    lower = np.zeros((n, n))
+    lower[:, :k] = np.tril(x, -1)
+    a = lower - lower.T
+    if kind == "cayley":
+        return np.linalg.solve((np.eye(n) - a / 2).T, (np.eye(n) + a / 2).T).T[:, :k]
+    values, vectors = np.linalg.eigh(1j * a)
+    return ((vectors * np.exp(-1j * values)) @ vectors.conj().T).real[:, :k]
+
+
+MAPS = ("matrix_exp", "cayley", "householder")
+MATRICES = [(1, 1), (4, 4), (7, 3), (3, 7), (5, 1), (1, 5), (33, 20), (2, 5, 3), (2, 3, 3, 3)]
+
+
+def orthogonal_module(shape, *args, scale=1.0, **settings):
+    module = nn.Module()
+    module.weight = nn.Parameter(dnn.tensor(scale * np.random.default_rng(sum(shape)).normal(size=shape)))
+    return parametrizations.orthogonal(module, "weight", *args, **settings)
+
+
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+@pytest.mark.parametrize("kind", MAPS)
+def test_orthogonal_follows_the_formulas(kind, shape):
+    module = orthogonal_module(shape, kind, use_trivialization=False)
+    original = module.parametrizations.weight.original
+    random = np.random.default_rng(len(shape))
+    for size in (0.1, 1.0, 30.0):  # the larger, the more squarings of the exponential
+        x = size * random.normal(size=shape)
+        with dnn.no_grad():
+            original.copy_(dnn.tensor(x))
+        tall = x.reshape(-1, *shape[-2:]) if shape[-2] >= shape[-1] else x.reshape(-1, *shape[-2:]).swapaxes(-1, -2)
+        expected = np.stack([reflections(one) if kind == "householder" else rotation(one, kind) for one in tall])
+        expected = (expected if shape[-2] >= shape[-1] else expected.swapaxes(-1, -2)).reshape(shape)
+        tolerance = 1e-12 * max(1.0, size)
+        np.testing.assert_allclose(module.weight.detach().numpy(), expected, rtol=0, atol=tolerance)
+
+
+@pytest.mark.parametrize("shape", [(4, 4), (5, 3), (3, 5), (2, 4, 3)], ids=str)
+@pytest.mark.parametrize("kind", MAPS)
+def test_gradients_of_orthogonal(kind, shape):
+    parametrization = orthogonal_module(shape, kind).parametrizations.weight[0]
+    x = np.random.default_rng(1).normal(size=shape)
+    places = np.arange(min(shape[-2:]))
+    x[..., places, places] = -1  # away from the jump of the signs at 0
+    leaf = dnn.tensor(x, requires_grad=True)
+    assert dnn.autograd.gradcheck(parametrization, (leaf,))
+    assert dnn.autograd.gradgradcheck(parametrization, (leaf,))
+
+
+@pytest.mark.parametrize("dtype", [dnn.float32, dnn.float64], ids=str)
+@pytest.mark.parametrize("shape", MATRICES, ids=str)
+@pytest.mark.parametrize("kind", [*MAPS, None])
+def test_orthogonal_starts_at_the_orthogonalised_weight_and_stays_orthogonal(kind, shape, dtype):
+    dnn.manual_seed(3)
+    module = nn.Module()
+    module.weight = nn.Parameter(dnn.randn(shape, dtype=dtype))
+    values = module.weight.detach().double().numpy().copy()
+    parametrizations.orthogonal(module, "weight", kind)
+    wide = shape[-2] < shape[-1]
+    q, r = np.linalg.qr(values.swapaxes(-1, -2) if wide else values)
+    q = q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]
+    rounding = 100 * np.finfo(np.float32 if dtype == dnn.float32 else np.float64).eps
+    np.testing.assert_allclose(module.weight.detach().double().numpy(), q.swapaxes(-1, -2) if wide else q, rtol=0, atol=rounding)
+    optimizer = dnn.optim.SGD(module.parameters(), lr=0.1, weight_decay=0.1)
+    before = module.weight.detach().clone()
+    for _ in range(3):
+        optimizer.zero_grad()
+        (module.weight * dnn.linspace(-1, 1, module.weight.numel(), dtype=dtype).reshape(shape)).sum().backward()
+        optimizer.step()
+    found = module.weight.detach().double().numpy()
+    tall = found.swapaxes(-1, -2) if wide else found
+    assert max(shape[-2:]) == 1 or not module.weight.allclose(before)
+    identity = np.broadcast_to(np.eye(tall.shape[-1]), (*shape[:-2], tall.shape[-1], tall.shape[-1]))
+    np.testing.assert_allclose(tall.swapaxes(-1, -2) @ tall, identity, rtol=0, atol=rounding)
+
+
+@pytest.mark.parametrize(("kind", "trivial"), [*((kind, True) for kind in MAPS), ("householder", False)])
+@pytest.mark.parametrize("shape", [(4, 4), (6, 3), (3, 6)], ids=str)
+def test_an_orthogonal_weight_keeps_its_value_and_can_be_set(kind, trivial, shape):
+    dnn.manual_seed(4)
+    first, second = (nn.init.orthogonal_(dnn.empty(shape, dtype=dnn.float64)) for _ in range(2))
+    layer = nn.Linear(shape[1], shape[0], dtype=dnn.float64)
+    with dnn.no_grad():
+        layer.weight.copy_(first)
+    parametrizations.orthogonal(layer, "weight", kind, use_trivialization=trivial)
+    np.testing.assert_allclose(layer.weight.detach().numpy(), first.numpy(), rtol=0, atol=1e-14)
+    layer.weight = second
+    np.testing.assert_allclose(layer.weight.detach().numpy(), second.numpy(), rtol=0, atol=1e-14)
+    names = ["parametrizations.weight.0.base"] if trivial else []
+    assert sorted(layer.state_dict()) == ["bias", *names, "parametrizations.weight.original"]
+    twin = parametrizations.orthogonal(
+        nn.Linear(shape[1], shape[0], dtype=dnn.float64), "weight", kind, use_trivialization=trivial
+    )
+    twin.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(twin.weight.detach().numpy(), layer.weight.detach().numpy())
+    np.testing.assert_array_equal(copy.deepcopy(layer).weight.detach().numpy(), layer.weight.detach().numpy())
+    with pytest.raises(ValueError, match=r"orthogonal: expected a tensor of shape"):
+        layer.weight = dnn.zeros(2, 2, dtype=dnn.float64)
+    parametrize.remove_parametrizations(layer, "weight")
+    np.testing.assert_array_equal(layer.weight.detach().numpy(), twin.weight.detach().numpy())
+
+
+def test_orthogonal_after_another_parametrization():
+    layer = parametrizations.weight_norm(nn.Linear(4, 4))
+    parametrizations.orthogonal(layer, "weight", "cayley")
+    assert (layer.weight @ layer.weight.T).allclose(dnn.eye(4), atol=1e-6)
+
+
+def test_orthogonal_refuses():
+    layer = nn.Linear(3, 3)
+    with pytest.raises(ValueError, match="orthogonal: expected a parameter or buffer 'nothing', got NoneType"):
+        parametrizations.orthogonal(layer, "nothing")
+    with pytest.raises(ValueError, match=r"a matrix or a batch of matrices, got shape \(3,\)"):
+        parametrizations.orthogonal(layer, "bias")
+    with pytest.raises(ValueError, match="orthogonal_map of matrix_exp, cayley, householder, got 'givens'"):
+        parametrizations.orthogonal(layer, orthogonal_map="givens")
+    assert not parametrize.is_parametrized(layer)
+    parametrizations.orthogonal(layer, use_trivialization=False)
+    assert (layer.weight @ layer.weight.T).allclose(dnn.eye(3), atol=1e-6)
+    with pytest.raises(NotImplementedError, match=r"'matrix_exp' without use_trivialization cannot be set.*'householder'"):
+        layer.weight = dnn.eye(3)

@@ -275,13 +275,154 @@ def test_hooks_run_around_each_step():
     after = optimizer.register_step_post_hook(lambda own, args, kwargs: seen.append(("after", own is optimizer, w.item() < 1)))
     w.grad = dnn.ones(1)
     optimizer.step()
-    assert seen == [("before", True, ()), ("after", True, True)]
+    assert seen == [("before", True, (optimizer,)), ("after", True, True)]
     before.remove()
     after.remove()
     optimizer.step()
     assert len(seen) == 2
-    optimizer.register_step_pre_hook(lambda own, args, kwargs: ((lambda: 42,), {}))
+    optimizer.register_step_pre_hook(lambda own, args, kwargs: ((own, lambda: 42), {}))
     assert optimizer.step() == 42
+
+
+def test_step_hooks_see_the_arguments_of_the_step():
+    w = dnn.ones(1, requires_grad=True)
+    optimizer = optim.SGD([w])
+    seen = []
+    optimizer.register_step_pre_hook(lambda own, args, kwargs: seen.append((args, kwargs)))
+    optimizer.register_step_pre_hook(lambda own, args, kwargs: ((own,), {"closure": list}))
+    optimizer.register_step_post_hook(lambda own, args, kwargs: seen.append((args, kwargs)))
+    assert optimizer.step(tuple) == []
+    assert optimizer.step(closure=tuple) == []
+    changed = ((optimizer,), {"closure": list})
+    assert seen == [((optimizer, tuple), {}), changed, ((optimizer,), {"closure": tuple}), changed]
+
+
+@pytest.mark.parametrize("wrong", [3, (), ((), {}), ((list,), {}), (5, {})], ids=repr)
+def test_a_step_hook_returns_the_arguments_or_none(wrong):
+    optimizer = optim.SGD([dnn.ones(1, requires_grad=True)])
+    optimizer.register_step_pre_hook(lambda own, args, kwargs: wrong)
+    with pytest.raises(TypeError, match=r"SGD.step: expected a step hook to return None or a pair of args"):
+        optimizer.step()
+
+
+def test_hooks_of_the_state_run_in_order_and_may_replace_it():
+    optimizer = optim.SGD([dnn.ones(1, requires_grad=True)], lr=0.5)
+    seen = []
+    handles = [
+        optimizer.register_state_dict_pre_hook(lambda own: seen.append(("before", own))),
+        optimizer.register_state_dict_pre_hook(lambda own: seen.append(("first", own)), prepend=True),
+        optimizer.register_state_dict_post_hook(lambda own, state: state.update(epoch=1)),
+        optimizer.register_state_dict_post_hook(lambda own, state: {**state, "epoch": state["epoch"] + 1}),
+    ]
+    saved = optimizer.state_dict()
+    assert seen == [("first", optimizer), ("before", optimizer)]
+    assert saved["epoch"] == 2
+    for handle in handles:
+        handle.remove()
+    assert sorted(optimizer.state_dict()) == ["param_groups", "state"]
+    assert len(seen) == 2
+
+
+def test_hooks_of_loading_see_a_copy_and_may_replace_it():
+    optimizer = optim.SGD([dnn.ones(1, requires_grad=True)], lr=0.5)
+    saved = optimizer.state_dict()
+    seen = []
+
+    def slower(own, state):
+        seen.append(("second", own))
+        return {**state, "param_groups": [{**state["param_groups"][0], "lr": 0.25}]}
+
+    optimizer.register_load_state_dict_pre_hook(slower)
+    optimizer.register_load_state_dict_pre_hook(lambda own, state: state.pop("epoch"), prepend=True).remove()
+    optimizer.register_load_state_dict_pre_hook(lambda own, state: state.update(epoch=seen.append("first")), prepend=True)
+    optimizer.register_load_state_dict_post_hook(lambda own: seen.append(("done", own.param_groups[0]["lr"])))
+    optimizer.load_state_dict(saved)
+    assert seen == ["first", ("second", optimizer), ("done", 0.25)]
+    assert "epoch" not in saved
+    assert saved["param_groups"][0]["lr"] == 0.5
+    with pytest.raises(ValueError, match="groups of"):
+        optimizer.load_state_dict({**saved, "param_groups": [{"params": []}]})
+    assert seen[3:] == ["first", ("second", optimizer)]  # what raised has no end
+
+
+@pytest.mark.parametrize(
+    "kind", ["step_pre", "step_post", "state_dict_pre", "state_dict_post", "load_state_dict_pre", "load_state_dict_post"]
+)
+def test_a_hook_must_be_callable(kind):
+    with pytest.raises(TypeError, match=f"SGD.register_{kind}_hook: expected a callable hook, got int"):
+        getattr(optim.SGD([W]), f"register_{kind}_hook")(3)
+
+
+# --- Parameters with names
+
+
+def two_layers():
+    return nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1, bias=False))
+
+
+NAMES = ["0.weight", "0.bias", "1.weight"]
+
+
+@pytest.mark.parametrize("make", [optim.SGD, optim.Adam, optim.Adagrad, optim.LBFGS, optim.Rprop], ids=lambda make: make.__name__)
+def test_named_parameters_keep_their_names(make):
+    model = two_layers()
+    optimizer = make(model.named_parameters())
+    assert optimizer.param_groups[0]["param_names"] == NAMES
+    assert list(map(id, optimizer.param_groups[0]["params"])) == list(map(id, model.parameters()))
+    saved = optimizer.state_dict()
+    assert saved["param_groups"][0]["param_names"] == NAMES
+    assert saved["param_groups"][0]["params"] == [0, 1, 2]
+    assert f"param_names: {NAMES}" in repr(optimizer)
+    copied = pickle.loads(pickle.dumps(optimizer))
+    assert copied.param_groups[0]["param_names"] == NAMES
+    assert "param_names" not in make(model.parameters()).state_dict()["param_groups"][0]
+
+
+def test_groups_of_named_parameters():
+    model = two_layers()
+    pairs = list(model.named_parameters())
+    optimizer = optim.SGD([{"params": pairs[:1]}, {"params": iter(pairs[1:2]), "lr": 0.5}])
+    assert [group["param_names"] for group in optimizer.param_groups] == [["0.weight"], ["0.bias"]]
+    with pytest.raises(ValueError, match="names in all parameter groups or in none, got them in 2 of 3"):
+        optimizer.add_param_group({"params": [pairs[2][1]]})
+    assert len(optimizer.param_groups) == 2
+    optimizer.add_param_group({"params": pairs[2:]})
+    assert optimizer.param_groups[2]["param_names"] == ["1.weight"]
+    with pytest.raises(ValueError, match="names in all parameter groups or in none"):
+        optimizer.param_groups[0]["params"] = [dnn.ones(1)]
+    assert optimizer.param_groups[0]["params"] == [pairs[0][1]]
+    assert optimizer.param_groups[0]["param_names"] == ["0.weight"]
+    optimizer.param_groups[0]["params"] = [("other", dnn.ones(1))]
+    assert optimizer.param_groups[0]["param_names"] == ["other"]
+    optimizer.param_groups[0]["param_names"] = ["another"]
+    with pytest.raises(ValueError, match="expected 1 param_names, got 2"):
+        optimizer.param_groups[0]["param_names"] = ["a", "b"]
+    assert optimizer.state_dict()["param_groups"][0]["param_names"] == ["another"]
+
+
+def test_names_follow_new_parameters_of_a_single_group():
+    optimizer = optim.SGD([("w", dnn.ones(1))])
+    optimizer.param_groups[0]["params"] = [dnn.ones(2)]
+    assert "param_names" not in optimizer.param_groups[0]
+    optimizer.param_groups[0].update(params=[dnn.ones(2)], param_names=["v"])
+    assert optimizer.param_groups[0]["param_names"] == ["v"]
+
+
+def test_saved_names_replace_and_missing_names_do_not():
+    model = two_layers()
+    named, plain = optim.SGD(model.named_parameters(), lr=0.5), optim.SGD(model.parameters(), lr=0.25)
+    named.load_state_dict(plain.state_dict())
+    assert named.param_groups[0]["param_names"] == NAMES
+    assert named.param_groups[0]["lr"] == 0.25
+    other = optim.SGD([(f"p{i}", param) for i, param in enumerate(model.parameters())])
+    named.load_state_dict(other.state_dict())  # names do not matter for loading
+    assert named.param_groups[0]["param_names"] == ["p0", "p1", "p2"]
+    plain.load_state_dict(other.state_dict())
+    assert plain.param_groups[0]["param_names"] == ["p0", "p1", "p2"]
+    broken = other.state_dict()
+    broken["param_groups"][0]["param_names"] = ["p0"]
+    with pytest.raises(ValueError, match="expected 3 param_names, got 1"):
+        named.load_state_dict(broken)
 
 
 def test_a_subclass_with_its_own_step():
@@ -364,6 +505,19 @@ H = dnn.ones(1, dtype=dnn.bfloat16)
 @pytest.mark.parametrize(
     ("act", "error", "match"),
     [
+        (lambda: optim.Adam([W, ("w", H)]), ValueError, "names for all parameters or for none, got 1 named of 2"),
+        (lambda: optim.Adam([("w", W, 1)]), TypeError, r"pairs of a name and a tensor, got a tuple of \(str, Tensor, int\)"),
+        (lambda: optim.Adam([(W, "w")]), TypeError, r"pairs of a name and a tensor, got a tuple of \(Tensor, str\)"),
+        (lambda: optim.Adam([("w", 1)]), TypeError, "expected tensors, got int"),
+        (lambda: optim.Adam([{"params": [("w", W)]}, {"params": [dnn.ones(1)]}]), ValueError, "got them in 1 of 2"),
+        (lambda: optim.Adam([{"params": [W], "param_names": []}]), ValueError, "expected 1 param_names, got 0"),
+        (lambda: optim.Adam([W], lr=dnn.tensor(0.1)), TypeError, r"number for lr, got a Tensor; write lr.item\(\)"),
+        (lambda: optim.Adam([W], betas=(dnn.ones(1), 0.9)), TypeError, r"write betas\[0\].item\(\)"),
+        (
+            lambda: optim.LBFGS([W], lr=dnn.tensor(0.1)),
+            TypeError,
+            r"LBFGS: expected a number for lr, got a Tensor; write lr.item\(\)",
+        ),
         (lambda: optim.Adam([W], lr=-1), ValueError, "Adam: expected lr of at least 0, got -1"),
         (lambda: optim.Adam([W], lr=float("nan")), ValueError, "got nan"),
         (lambda: optim.Adam([W], betas=(0.9, 1.0)), ValueError, r"betas\[1\] of at least 0 and below 1, got 1.0"),

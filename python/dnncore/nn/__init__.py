@@ -43,10 +43,12 @@ from dnncore.nn.margin_loss import (
     CosineSimilarity,
     HingeEmbeddingLoss,
     MarginRankingLoss,
+    MultiLabelMarginLoss,
     MultiLabelSoftMarginLoss,
     MultiMarginLoss,
     PairwiseDistance,
     TripletMarginLoss,
+    TripletMarginWithDistanceLoss,
 )
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
@@ -95,6 +97,7 @@ __all__ = [
     "Module",
     "ModuleDict",
     "ModuleList",
+    "MultiLabelMarginLoss",
     "MultiLabelSoftMarginLoss",
     "MultiMarginLoss",
     "NLLLoss",
@@ -122,6 +125,7 @@ __all__ = [
     "Tanhshrink",
     "Threshold",
     "TripletMarginLoss",
+    "TripletMarginWithDistanceLoss",
     "Unflatten",
     "UninitializedBuffer",
     "UninitializedParameter",

@@ -42,6 +42,15 @@ def _reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
     return loss.mean() if reduction == "mean" else loss.sum()
 
 
+def _weighted(op: str, kind: str, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
+    """Return a loss with a factor per element, whose mean divides by the sum of the factors."""
+    if weight is None:
+        return _core._pointwise_loss(kind, input, target, 0.0, reduction)
+    _check_same(op, input=input, weight=weight)
+    loss = _core._pointwise_loss(kind, input, target, 0.0, "none") * weight
+    return loss.sum() / weight.sum() if reduction == "mean" else _reduced(op, loss, reduction)
+
+
 def _check_same(op: str, **tensors: Tensor) -> None:
     """All of one shape and one floating dtype."""
     check_tensors(op, **tensors)
@@ -145,8 +154,15 @@ def nll_loss(
     return _core._nll_loss(input, target, weight, ignore_index, reduction)
 
 
-def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean", weight: Tensor | None = None) -> Tensor:
     """Return ``(input - target)^2``, reduced; both of any one shape.
+
+    Parameters
+    ----------
+    input, target : Tensor of one shape and dtype
+    reduction : {"mean", "sum", "none"}, default "mean"
+    weight : Tensor of the input's shape and dtype, optional
+        A factor per element; the mean divides by their sum.
 
     Raises
     ------
@@ -162,11 +178,18 @@ def mse_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") ->
     >>> F.mse_loss(dnn.tensor([1.0, 4.0]), dnn.tensor([1.0, 2.0])).item()
     2.0
     """
-    return _core._pointwise_loss("mse", input, target, 0.0, reduction)
+    return _weighted("mse_loss", "mse", input, target, weight, reduction)
 
 
-def l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+def l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean", weight: Tensor | None = None) -> Tensor:
     """Return ``|input - target|``, reduced; both of any one shape.
+
+    Parameters
+    ----------
+    input, target : Tensor of one shape and dtype
+    reduction : {"mean", "sum", "none"}, default "mean"
+    weight : Tensor of the input's shape and dtype, optional
+        A factor per element; the mean divides by their sum.
 
     Examples
     --------
@@ -175,7 +198,7 @@ def l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> 
     >>> F.l1_loss(dnn.tensor([1.0, 4.0]), dnn.tensor([1.0, 2.0])).item()
     1.0
     """
-    return _core._pointwise_loss("l1", input, target, 0.0, reduction)
+    return _weighted("l1_loss", "l1", input, target, weight, reduction)
 
 
 def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean", beta: float = 1.0) -> Tensor:
@@ -193,8 +216,19 @@ def smooth_l1_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mea
     return _core._pointwise_loss("smooth_l1" if beta > 0 else "l1", input, target, beta, reduction)
 
 
-def huber_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean", delta: float = 1.0) -> Tensor:
+def huber_loss(
+    input: Tensor, target: Tensor, reduction: Reduction = "mean", delta: float = 1.0, weight: Tensor | None = None
+) -> Tensor:
     """Return ``d^2 / 2`` where ``d = |input - target| <= delta``, and ``delta (d - delta / 2)`` beyond, reduced.
+
+    Parameters
+    ----------
+    input, target : Tensor of one shape and dtype
+    reduction : {"mean", "sum", "none"}, default "mean"
+    delta : float, default 1
+        Above 0.
+    weight : Tensor of the input's shape and dtype, optional
+        A factor per element; the mean divides by the number of elements, as PyTorch's of this loss does.
 
     References
     ----------
@@ -209,7 +243,10 @@ def huber_loss(input: Tensor, target: Tensor, reduction: Reduction = "mean", del
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: expected delta above 0, got {delta}")
-    return _core._pointwise_loss("huber", input, target, delta, reduction)
+    if weight is None:
+        return _core._pointwise_loss("huber", input, target, delta, reduction)
+    _check_same("huber_loss", input=input, weight=weight)
+    return _reduced("huber_loss", _core._pointwise_loss("huber", input, target, delta, "none") * weight, reduction)
 
 
 def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, *, reduction: Reduction = "mean") -> Tensor:

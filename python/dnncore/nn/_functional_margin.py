@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 from dnncore import _core
 from dnncore._checks import check_tensors
@@ -15,10 +18,15 @@ __all__ = [
     "hinge_embedding_loss",
     "margin_ranking_loss",
     "multi_margin_loss",
+    "multilabel_margin_loss",
     "multilabel_soft_margin_loss",
     "pairwise_distance",
     "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
 ]
+
+
+Distance: TypeAlias = Callable[[Tensor, Tensor], Any]
 
 
 def _root(x: Tensor) -> Tensor:
@@ -178,14 +186,67 @@ def triplet_margin_loss(
     >>> F.triplet_margin_loss(dnn.zeros(1, 2), dnn.zeros(1, 2), dnn.tensor([[3.0, 4.0]])).item()
     0.0
     """
-    op = "triplet_margin_loss"
+    distance = functools.partial(pairwise_distance, p=p, eps=eps)
+    return _triplet("triplet_margin_loss", (anchor, positive, negative), distance, margin, swap, reduction)
+
+
+def _triplet(
+    op: str, triplet: tuple[Tensor, Tensor, Tensor], distance: Distance, margin: float, swap: bool, reduction: str
+) -> Tensor:
+    anchor, positive, negative = triplet
     _check_same(op, anchor=anchor, positive=positive, negative=negative)
     if not margin > 0:
         raise ValueError(f"{op}: expected margin above 0, got {margin}")
-    apart = pairwise_distance(anchor, negative, p, eps)
+    close, apart = distance(anchor, positive), distance(anchor, negative)
+    check_tensors(op, distances=close)
     if swap:
-        apart = _core.minimum(apart, pairwise_distance(positive, negative, p, eps))
-    return _reduced(op, (margin + pairwise_distance(anchor, positive, p, eps) - apart).clamp(min=0), reduction)
+        apart = _core.minimum(apart, distance(positive, negative))
+    return _reduced(op, (margin + close - apart).clamp(min=0), reduction)
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Distance | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: Reduction = "mean",
+) -> Tensor:
+    """Return ``max(0, margin + d(anchor, positive) - d(anchor, negative))`` of any distance, reduced.
+
+    Parameters
+    ----------
+    anchor, positive, negative : Tensor of one shape
+    distance_function : callable, optional
+        Two tensors of that shape to their distances, without negative ones; `pairwise_distance` when not given.
+    margin : float, default 1
+        Above 0.
+    swap : bool, default False
+        Take the distance of positive and negative where it is the smaller one.
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Raises
+    ------
+    ValueError
+        If the shapes differ or the margin is not above 0.
+    TypeError
+        If the distances are no tensor.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> def largest(a, b):
+    ...     return (a - b).abs().amax(-1)
+    >>> F.triplet_margin_with_distance_loss(
+    ...     dnn.zeros(1, 2), dnn.ones(1, 2), dnn.tensor([[2.5, 0.0]]), distance_function=largest, margin=2.0
+    ... ).item()
+    0.5
+    """
+    distance = pairwise_distance if distance_function is None else distance_function
+    return _triplet("triplet_margin_with_distance_loss", (anchor, positive, negative), distance, margin, swap, reduction)
 
 
 def multi_margin_loss(
@@ -243,6 +304,59 @@ def multi_margin_loss(
         _check_shape(op, "weight", weight, (classes,), "the classes")
         violation = violation * weight[own]
     return _reduced(op, violation.sum(-1) / classes, reduction)
+
+
+def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: Reduction = "mean") -> Tensor:
+    """Return ``sum_jk max(0, 1 - x[target[j]] + x[k]) / C`` over the targets j and the classes k that are no target, reduced.
+
+    A row of targets ends at its first -1; what stands after it does not count.
+
+    Parameters
+    ----------
+    input : Tensor of shape (N, C) or (C,)
+        Scores.
+    target : Tensor of the input's shape, int64
+        Class numbers from 0 to C - 1, filled up with -1.
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Returns
+    -------
+    Tensor
+        A number, or of shape (N,) or () without a reduction.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not fit, there are no classes, or a target is out of range.
+    TypeError
+        If the target is not int64.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> F.multilabel_margin_loss(dnn.tensor([[0.5, 0.25, 1.0]]), dnn.tensor([[2, 0, -1]])).item()
+    0.3333333432674408
+    """
+    op = "multilabel_margin_loss"
+    _check_same(op, input=input)
+    if input.ndim not in (1, 2) or not input.shape[-1]:
+        raise ValueError(f"{op}: expected input of shape (N, C) or (C,), got {tuple(input.shape)}")
+    check_tensors(op, target=target)
+    if target.dtype != _core.int64:
+        raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
+    _check_shape(op, "target", target, tuple(input.shape), "the input")
+    classes = input.shape[-1]
+    if bool(((target < -1) | (target >= classes)).any()):
+        raise ValueError(f"{op}: expected targets from 0 to {classes - 1}, or -1 after the last one, got some outside")
+    counts = (target < 0).cumsum(-1) == 0
+    longest = int(counts.sum(-1).amax()) if target.numel() else 0
+    index = _core.where(counts, target, 0)
+    hits = _core.zeros_like(target).scatter_add(-1, index, counts.long())
+    own = input.gather(-1, index).narrow(-1, 0, longest).unsqueeze(-1)  # (..., targets, 1)
+    pairs = counts.narrow(-1, 0, longest).unsqueeze(-1) & (hits == 0).unsqueeze(-2)  # (..., targets, C)
+    violation = _core.where(pairs, (1 - own + input.unsqueeze(-2)).relu(), 0.0)
+    return _reduced(op, violation.sum((-2, -1)) / classes, reduction)
 
 
 def multilabel_soft_margin_loss(

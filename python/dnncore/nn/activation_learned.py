@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn import _functional_activation as functional
+from dnncore.nn import init as initialisers
 from dnncore.nn.activation import InPlace
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
@@ -20,6 +23,8 @@ class PReLU(Module):
         1, or one slope for each of the C channels of an input of shape (N, C, ...).
     init : float, default 0.25
         First value of the slopes.
+    device : device, optional
+        The CPU.
     dtype : dtype, optional
         Of the slopes; float32 when not given.
 
@@ -41,14 +46,19 @@ class PReLU(Module):
 
     weight: Parameter
 
-    def __init__(self, num_parameters: int = 1, init: float = 0.25, *, dtype: _core.dtype | None = None) -> None:
+    def __init__(self, num_parameters: int = 1, init: float = 0.25, device: Any = None, dtype: _core.dtype | None = None) -> None:
         super().__init__()
         if num_parameters < 1:
             raise ValueError(f"PReLU: expected at least 1 parameter, got {num_parameters}")
         self.num_parameters = num_parameters
         self.init = init
         kind = _core.float32 if dtype is None else dtype
-        self.weight = Parameter(_core.full((num_parameters,), init, dtype=kind))
+        self.weight = Parameter(_core.empty((num_parameters,), device=device, dtype=kind))
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Set every slope to its first value."""
+        initialisers.constant_(self.weight, self.init)
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the function to every element."""

@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from typing import Any, TypeVar, cast, overload
 
+from dnncore._core import Tensor
 from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
@@ -22,6 +23,21 @@ _EPILOGUES: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sig
 def _epilogue(module: Module) -> str | None:
     approximate = getattr(module, "approximate", "none")  # the product's own GELU is the exact one
     return _EPILOGUES.get(type(module)) if approximate == "none" else None
+
+
+def named_pairs(owner: str, values: Any, holds: str) -> Iterator[tuple[Any, Any]]:
+    """Yield what a container by name is given: a mapping, another container, or an iterable of (name, value) pairs."""
+    if isinstance(values, Mapping) or (isinstance(values, Module) and hasattr(values, "items")):
+        yield from values.items()
+        return
+    if isinstance(values, Tensor) or not isinstance(values, Iterable):
+        raise TypeError(f"{owner}: expected a mapping or an iterable of pairs, got {type(values).__name__}")
+    for place, pair in enumerate(values):
+        if not isinstance(pair, (tuple, list)):
+            raise TypeError(f"{owner}: expected pairs of a name and a {holds}, got {type(pair).__name__} at place {place}")
+        if len(pair) != 2:
+            raise ValueError(f"{owner}: expected pairs of a name and a {holds}, got {len(pair)} items at place {place}")
+        yield pair[0], pair[1]
 
 
 class _Indexed(Module):
@@ -312,11 +328,8 @@ class ModuleDict(Module):
         ------
         TypeError
             If `modules` is neither a mapping nor an iterable of pairs.
+        ValueError
+            If a pair has not two items.
         """
-        if not isinstance(modules, (Iterable, ModuleDict)):
-            raise TypeError(f"ModuleDict: expected a mapping or an iterable of pairs, got {type(modules).__name__}")
-        pairs = modules.items() if isinstance(modules, (Mapping, ModuleDict)) else modules
-        for place, pair in enumerate(pairs):
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise TypeError(f"ModuleDict: expected pairs of a name and a module, got {pair!r} at place {place}")
-            self.add_module(*pair)
+        for name, module in named_pairs("ModuleDict", modules, "module"):
+            self.add_module(name, module)

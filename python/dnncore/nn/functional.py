@@ -112,6 +112,40 @@ def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None
     return output if bias is None else output + bias
 
 
+def normalize(input: Tensor, p: float = 2.0, dim: int | Sequence[int] = 1, eps: float = 1e-12) -> Tensor:
+    """Return ``input / max(|input|_p, eps)``: vectors along a dimension, made unit ones.
+
+    Parameters
+    ----------
+    input : Tensor of any shape
+    p : float, default 2
+        Which norm.
+    dim : int or sequence of int, default 1
+    eps : float, default 1e-12
+        The least length to divide by.
+
+    Returns
+    -------
+    Tensor of the input's shape
+
+    Raises
+    ------
+    TypeError
+        If the input is not floating.
+    IndexError
+        If there is no such dimension.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> import dnncore.nn.functional as F
+    >>> [round(x, 4) for x in F.normalize(dnn.tensor([3.0, 4.0]), dim=0).tolist()]
+    [0.6, 0.8]
+    """
+    check_tensors("normalize", input=input)
+    return input / input.norm(p, dim, keepdim=True).clamp(min=eps)
+
+
 def pad(
     input: Tensor,
     pad: Sequence[int],

@@ -125,6 +125,59 @@ class TripletMarginLoss(_Loss):
         )
 
 
+class TripletMarginWithDistanceLoss(_Loss):
+    """``max(0, margin + d(anchor, positive) - d(anchor, negative))`` of any distance.
+
+    Parameters
+    ----------
+    distance_function : callable, optional
+        Two tensors of the inputs' shape to their distances, without negative ones; `PairwiseDistance` when not given. The
+        parameters of a module are parameters of this one.
+    margin : float, default 1
+        Above 0.
+    swap : bool, default False
+        Take the distance of positive and negative where it is the smaller one.
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    References
+    ----------
+    V. Balntas et al.: Learning shallow convolutional feature descriptors with triplet losses, BMVC 2016.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> loss = nn.TripletMarginWithDistanceLoss(distance_function=lambda a, b: (a - b).abs().amax(-1), margin=2.0)
+    >>> loss(dnn.zeros(1, 2), dnn.ones(1, 2), dnn.tensor([[2.5, 0.0]])).item()
+    0.5
+    """
+
+    def __init__(
+        self,
+        *,
+        distance_function: F.Distance | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: Reduction = "mean",
+    ) -> None:
+        super().__init__(reduction)
+        self.distance_function = PairwiseDistance() if distance_function is None else distance_function
+        self.margin = margin
+        self.swap = swap
+
+    def forward(self, anchor: Tensor, positive: Tensor, negative: Tensor) -> Tensor:
+        """Return the loss."""
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+        )
+
+
 class MultiMarginLoss(_Loss):
     """``sum_j max(0, margin - x[target] + x[j])^p / C`` over the other classes.
 
@@ -154,6 +207,29 @@ class MultiMarginLoss(_Loss):
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """Return the loss."""
         return F.multi_margin_loss(input, target, self.p, self.margin, self.weight, reduction=self.reduction)
+
+
+class MultiLabelMarginLoss(_Loss):
+    """``sum_jk max(0, 1 - x[target[j]] + x[k]) / C`` over the targets j and the classes k that are no target.
+
+    Parameters
+    ----------
+    reduction : {"mean", "sum", "none"}, default "mean"
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> nn.MultiLabelMarginLoss()(dnn.tensor([0.5, 0.25, 0.0, 1.0]), dnn.tensor([3, 0, -1, 1])).item()
+    0.375
+    """
+
+    def __init__(self, *, reduction: Reduction = "mean") -> None:
+        super().__init__(reduction)
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of scores (N, C) or (C,) and class numbers of the same shape, filled up with -1."""
+        return F.multilabel_margin_loss(input, target, reduction=self.reduction)
 
 
 class MultiLabelSoftMarginLoss(_Loss):
@@ -228,10 +304,10 @@ class PairwiseDistance(Module):
 
     def __init__(self, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> None:
         super().__init__()
-        self.p = p
+        self.norm = p
         self.eps = eps
         self.keepdim = keepdim
 
     def forward(self, x1: Tensor, x2: Tensor) -> Tensor:
         """Return the distances."""
-        return F.pairwise_distance(x1, x2, self.p, self.eps, self.keepdim)
+        return F.pairwise_distance(x1, x2, self.norm, self.eps, self.keepdim)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from typing import Any, TypeVar, overload
 
 from dnncore._core import Tensor
+from dnncore.nn.container import named_pairs
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
 
@@ -103,6 +104,12 @@ class ParameterDict(Module):
     ----------
     parameters : mapping or iterable of pairs, optional
         The values by name; their order is kept.
+
+    Notes
+    -----
+    PyTorch sorts the names of a plain dict, and only of that: there ``list(ParameterDict({"b": ..., "a": ...}))`` is
+    ``["a", "b"]``. States of modules go by name and fit; for an optimizer's state, which goes by place, give both the pairs in
+    one order, as ``sorted(values.items())``.
 
     Examples
     --------
@@ -210,16 +217,17 @@ class ParameterDict(Module):
         return [self[key] for key in self._keys]
 
     def update(self, parameters: Any) -> None:
-        """Add values, or replace those that have the same name; TypeError unless it gets a mapping or pairs."""
-        if isinstance(parameters, Tensor) or not isinstance(parameters, (Iterable, ParameterDict)):
-            raise TypeError(f"ParameterDict: expected a mapping or an iterable of pairs, got {type(parameters).__name__}")
-        pairs = parameters.items() if isinstance(parameters, (Mapping, ParameterDict)) else parameters
-        for place, pair in enumerate(pairs):
-            if not isinstance(pair, (tuple, list)) or len(pair) != 2:
-                raise TypeError(
-                    f"ParameterDict: expected pairs of a name and a value, got {type(pair).__name__} at place {place}"
-                )
-            self[pair[0]] = pair[1]
+        """Add values, or replace those that have the same name, which keep their places.
+
+        Raises
+        ------
+        TypeError
+            If `parameters` is neither a mapping nor an iterable of pairs, or a name is no text.
+        ValueError
+            If a pair has not two items.
+        """
+        for name, value in named_pairs("ParameterDict", parameters, "value"):
+            self[name] = value
 
     def extra_repr(self) -> str:
         """Return a line per value."""

@@ -22,6 +22,10 @@ class _AlongOne(Module):
             raise ValueError(f"{type(self).__name__}: dim is not given; use {type(self).__name__}(dim={default_dim(input.ndim)})")
         return self.dim
 
+    def extra_repr(self) -> str:
+        """Return the dimension."""
+        return f"dim={self.dim}"
+
 
 class Softmax(_AlongOne):
     """``exp(x_i) / sum_j exp(x_j)`` along one dimension.

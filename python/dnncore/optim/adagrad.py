@@ -18,8 +18,8 @@ class Adagrad(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-2
         Learning rate.
     lr_decay : float, default 0
@@ -42,7 +42,7 @@ class Adagrad(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -109,8 +109,8 @@ class Adadelta(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1.0
         Learning rate.
     rho : float, default 0.9
@@ -131,7 +131,7 @@ class Adadelta(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -190,8 +190,8 @@ class RMSprop(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-2
         Learning rate.
     alpha : float, default 0.99
@@ -216,7 +216,7 @@ class RMSprop(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------

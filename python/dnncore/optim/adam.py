@@ -22,8 +22,8 @@ class Adam(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-3
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
@@ -48,7 +48,7 @@ class Adam(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -110,8 +110,8 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-3
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
@@ -134,7 +134,7 @@ class AdamW(Adam):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -195,8 +195,8 @@ class Adamax(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 2e-3
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
@@ -217,7 +217,7 @@ class Adamax(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -274,8 +274,8 @@ class NAdam(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 2e-3
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
@@ -300,7 +300,7 @@ class NAdam(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------
@@ -368,8 +368,8 @@ class RAdam(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-3
         Learning rate.
     betas : (float, float), default (0.9, 0.999)
@@ -392,7 +392,7 @@ class RAdam(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------

@@ -19,8 +19,8 @@ class ASGD(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-2
         Learning rate.
     lambd : float, default 1e-4
@@ -43,7 +43,7 @@ class ASGD(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import enable_grad, no_grad
-from dnncore.optim.optimizer import Optimizer, Params
+from dnncore.optim.optimizer import Optimizer, Params, as_number
 
 # Of the strong Wolfe conditions: sufficient decrease, curvature.
 _DECREASE, _CURVATURE = 1e-4, 0.9
@@ -113,8 +113,8 @@ class LBFGS(Optimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters of one dtype, float32 or float64; or one group of them.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters of one dtype, float32 or float64, with or without names; or one group of them.
     lr : float, default 1
         Step size; with a line search the first one tried.
     max_iter : int, default 20
@@ -135,7 +135,7 @@ class LBFGS(Optimizer):
     ValueError
         If a setting is out of range, there are several groups, or the parameters' dtypes differ.
     TypeError
-        If `params` holds anything but tensors or dicts.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts.
 
     References
     ----------
@@ -185,10 +185,8 @@ class LBFGS(Optimizer):
     def _check_settings(self, settings: Mapping[str, Any]) -> None:
         for name in ("lr", "max_iter", "max_eval", "tolerance_grad", "tolerance_change", "history_size"):
             value = settings[name]
-            if isinstance(value, (bool, str, Tensor)) or not hasattr(value, "__float__"):
-                raise TypeError(f"LBFGS: expected a number for {name}, got {type(value).__name__}")
             least = 1 if name == "history_size" else 0
-            if not float(value) >= least:
+            if not as_number("LBFGS", name, value) >= least:
                 raise ValueError(f"LBFGS: expected {name} of at least {least}, got {value}")
         if settings["line_search_fn"] not in (None, "strong_wolfe"):
             raise ValueError(f"LBFGS: expected line_search_fn None or 'strong_wolfe', got {settings['line_search_fn']!r}")

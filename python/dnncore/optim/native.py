@@ -10,7 +10,7 @@ from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn.parameter import is_replaced, replacements
 from dnncore.optim.groups import StateView
-from dnncore.optim.optimizer import Optimizer, State
+from dnncore.optim.optimizer import Optimizer, State, as_number
 
 
 class Limit(NamedTuple):
@@ -53,9 +53,7 @@ class NativeOptimizer(Optimizer):
 
     def _number(self, name: str, value: Any, limit: Limit) -> None:
         plain = type(value) in (float, int)
-        if not plain and (isinstance(value, (bool, str, Tensor)) or not hasattr(value, "__float__")):
-            raise TypeError(f"{type(self).__name__}: expected a number for {name}, got {type(value).__name__}")
-        if not limit.holds(float(value)):
+        if not limit.holds(value if plain else as_number(type(self).__name__, name, value)):
             raise ValueError(f"{type(self).__name__}: expected {name} {limit.text or 'to be a number'}, got {value}")
 
     def _check_settings(self, settings: Mapping[str, Any]) -> None:

@@ -20,8 +20,8 @@ class Rprop(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-2
         First step size of every element.
     etas : (float, float), default (0.5, 1.2)
@@ -40,7 +40,7 @@ class Rprop(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts, or a setting is no number.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts, or a setting is no number.
 
     References
     ----------

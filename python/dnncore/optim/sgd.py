@@ -22,8 +22,8 @@ class SGD(NativeOptimizer):
 
     Parameters
     ----------
-    params : iterable of Tensor or of dict
-        Parameters, or groups of them with settings of their own.
+    params : iterable of Tensor, of (str, Tensor) or of dict
+        Parameters, with names if they come from ``named_parameters()``, or groups of them with settings of their own.
     lr : float, default 1e-3
         Learning rate.
     momentum : float, default 0
@@ -46,7 +46,7 @@ class SGD(NativeOptimizer):
     ValueError
         If a setting is out of range or a parameter appears twice.
     TypeError
-        If `params` holds anything but tensors or dicts.
+        If `params` holds anything but tensors, pairs of a name and a tensor, or dicts.
 
     References
     ----------

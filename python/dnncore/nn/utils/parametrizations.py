@@ -1,15 +1,24 @@
-"""Ready-made parametrizations: weight_norm and spectral_norm."""
+"""Ready-made parametrizations: weight_norm, spectral_norm and orthogonal."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
+from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.nn.module import Module
+from dnncore.nn.utils import _rotations
 from dnncore.nn.utils.parametrize import register_parametrization
 
-__all__ = ["spectral_norm", "weight_norm"]
+__all__ = ["orthogonal", "spectral_norm", "weight_norm"]
+
+OrthogonalMap = Literal["matrix_exp", "cayley", "householder"]
+_MAPS = ("matrix_exp", "cayley", "householder")
+_EPSILON = {_core.float64: 2.0**-52, _core.float32: 2.0**-23, _core.float16: 2.0**-10, _core.bfloat16: 2.0**-7}
 
 
 def norm_except(v: Tensor, dim: int) -> Tensor:
@@ -187,3 +196,136 @@ def spectral_norm(
     weight = getattr(module, name, None)
     dim = checked_dim(weight, name, dim, n_power_iterations)
     return register_parametrization(module, name, _SpectralNorm(weight, n_power_iterations, dim, eps))  # type: ignore[arg-type]
+
+
+def _tensor_like(weight: Tensor, values: NDArray[np.float64]) -> Tensor:
+    return _core.from_numpy(np.ascontiguousarray(values)).to(weight.dtype)
+
+
+def _with_positive_r(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return Q of ``matrix = Q R`` with a positive diagonal of R; of a matrix that is orthogonal, itself but for rounding."""
+    q, r = np.linalg.qr(matrix)
+    return q * np.sign(np.diagonal(r, axis1=-2, axis2=-1))[..., None, :]  # type: ignore[no-any-return]
+
+
+class _Orthogonal(Module):
+    base: Tensor | None
+
+    def __init__(self, weight: Tensor, orthogonal_map: OrthogonalMap, use_trivialization: bool = True) -> None:
+        super().__init__()
+        self.shape = tuple(weight.shape)
+        self.orthogonal_map = orthogonal_map
+        self.use_trivialization = use_trivialization
+        if use_trivialization:
+            self.register_buffer("base", None)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        wide = weight.shape[-2] < weight.shape[-1]
+        x = weight.mT if wide else weight
+        q = self._from_tall(x)
+        if self.use_trivialization and self.base is not None:
+            q = self.base @ q
+        return q.mT if wide else q
+
+    def _from_tall(self, x: Tensor) -> Tensor:
+        if self.orthogonal_map == "householder":
+            # Signs: PyTorch cuts the fraction off, which makes a column 0 once weight decay has touched the diagonal.
+            return _rotations.householder(x) * x.detach().diagonal(0, -2, -1).sign().unsqueeze(-2)
+        turn = _rotations.matrix_exp if self.orthogonal_map == "matrix_exp" else _rotations.cayley
+        return turn(_rotations.skew(x)).narrow(-1, 0, x.shape[-1])
+
+    def right_inverse(self, value: Tensor) -> Tensor:
+        if tuple(value.shape) != self.shape:
+            raise ValueError(f"orthogonal: expected a tensor of shape {self.shape}, got {tuple(value.shape)}")
+        wide = value.shape[-2] < value.shape[-1]
+        tall = (value.mT if wide else value).detach().double().numpy()
+        if self.use_trivialization:
+            self.base = _tensor_like(value, self._whole(tall, 10 * tall.shape[-2] * _EPSILON[value.dtype]))
+            return -_core.eye(*self.shape[-2:], dtype=value.dtype).expand(self.shape).clone()
+        if self.orthogonal_map != "householder":
+            raise NotImplementedError(
+                f"orthogonal: {self.orthogonal_map!r} without use_trivialization cannot be set to a value; "
+                "use 'householder' or use_trivialization=True"
+            )
+        reflections = self._reflections(tall)
+        return _tensor_like(value, np.swapaxes(reflections, -1, -2) if wide else reflections)
+
+    @staticmethod
+    def _whole(tall: NDArray[np.float64], tolerance: float) -> NDArray[np.float64]:
+        """Return the square orthogonal matrix that begins with `tall`, which is orthogonalised where it must be."""
+        n, k = tall.shape[-2:]
+        if n != k:
+            more = _core.empty((*tall.shape[:-1], n - k), dtype=_core.float64).normal_().numpy()
+            return _with_positive_r(np.concatenate([tall, more], -1))
+        is_orthogonal = np.allclose(np.swapaxes(tall, -1, -2) @ tall, np.eye(n), atol=tolerance)
+        return tall.copy() if is_orthogonal else _with_positive_r(tall)
+
+    @staticmethod
+    def _reflections(tall: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the vectors of the reflections whose product is Q of ``tall = Q R``, with the signs of R on the diagonal."""
+        raw, tau = np.linalg.qr(tall, mode="raw")
+        found = np.swapaxes(raw, -1, -2).copy()
+        places = np.arange(found.shape[-1])
+        signs = np.sign(found[..., places, places])
+        found[..., places, places] = np.where(tau == 0, -signs, signs)  # LAPACK leaves a reflection out: here it counts
+        return np.asarray(found, np.float64)
+
+
+def orthogonal(
+    module: Module, name: str = "weight", orthogonal_map: OrthogonalMap | None = None, *, use_trivialization: bool = True
+) -> Module:
+    r"""Keep a weight orthogonal: with orthonormal columns, or orthonormal rows where it has more columns than rows.
+
+    With a matrix X that is trained, A = L - L^T of its part L below the diagonal, and the first columns of::
+
+        matrix_exp      Q = exp(A)
+        cayley          Q = (I + A/2) (I - A/2)^-1
+        householder     Q = H_1 ... H_k diag(X),  H_i = I - 2 v v^T / v^T v,  v = column i of L, with 1 on the diagonal
+
+    Parameters
+    ----------
+    module : Module
+        The owner of the weight.
+    name : str, default "weight"
+        Name of the parameter, of shape (..., m, n): a matrix or a batch of them.
+    orthogonal_map : {"matrix_exp", "cayley", "householder"}, optional
+        How the weight is computed; "matrix_exp" for square matrices and "householder" for others when not given.
+    use_trivialization : bool, default True
+        Whether the weight is B Q, with an orthogonal B that is kept as ``module.parametrizations.<name>[0].base``, so that X
+        starts where its gradients are best. The value of the weight becomes B, once it is orthogonal.
+
+    Returns
+    -------
+    Module
+        `module`, with ``parametrizations.<name>.original`` (X) in the place of the weight. The weight keeps its value where
+        that is orthogonal already and is orthogonalised where not, except for "matrix_exp" and "cayley" without
+        `use_trivialization`: these start where X leads, and the weight cannot be set.
+
+    Raises
+    ------
+    ValueError
+        If there is no such parameter, it has fewer than 2 dimensions, or the map is unknown.
+
+    References
+    ----------
+    M. Lezcano-Casado: Trivializations for Gradient-Based Optimization on Manifolds, NeurIPS 2019.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> layer = nn.utils.parametrizations.orthogonal(nn.Linear(20, 40))
+    >>> (layer.weight.T @ layer.weight).allclose(dnn.eye(20), atol=1e-5)
+    True
+    """
+    weight = getattr(module, name, None)
+    if not isinstance(weight, Tensor):
+        raise ValueError(f"orthogonal: expected a parameter or buffer {name!r}, got {type(weight).__name__}")
+    if weight.ndim < 2:
+        raise ValueError(f"orthogonal: expected a matrix or a batch of matrices, got shape {tuple(weight.shape)}")
+    if orthogonal_map is None:
+        orthogonal_map = "matrix_exp" if weight.shape[-2] == weight.shape[-1] else "householder"
+    if orthogonal_map not in _MAPS:
+        raise ValueError(f"orthogonal: expected orthogonal_map of {', '.join(_MAPS)}, got {orthogonal_map!r}")
+    # unsafe: a weight that has parametrizations already goes through this one; it is not set to its value.
+    return register_parametrization(module, name, _Orthogonal(weight, orthogonal_map, use_trivialization), unsafe=True)
