@@ -61,7 +61,10 @@ Tensor fitted(const Tensor& source, const Shape& target) {
 void copy_(const Tensor& destination, const Tensor& source) {
   const bool records = records_inplace("copy_", destination, {&source});
   check_device("copy_", destination, source);
-  if (records) return become("copy_", destination, to_dtype(fitted(source, destination.shape()), destination.dtype()));
+  if (records) {
+    const Tensor value = to_dtype(fitted(source, destination.shape()), destination.dtype());
+    return become("copy_", destination, value.is(source) ? clone(source) : value);  // the source keeps its node to itself
+  }
   Tensor from = fitted(source.detach(), destination.shape());
   if (overlaps(from, destination)) from = copy_of(from, from.dtype(), "copy_");
   launch_copy("copy_", from, destination, true);

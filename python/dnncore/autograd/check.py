@@ -250,7 +250,7 @@ def check_gradients(
             continue
         found, difference = np.asarray(gradient.detach().numpy(), np.float64), _differences(value, leaf, eps)
         allowed = atol + rtol * np.abs(difference)
-        error = np.abs(found - difference) / allowed
+        error = np.asarray(np.abs(found - difference) / allowed)
         error[np.isnan(error)] = np.inf
         index = np.unravel_index(int(np.argmax(error)), error.shape)
         at = tuple(int(i) for i in index)
