@@ -489,7 +489,7 @@ NOT_DIFFERENTIABLE = {
         save Tensor.__array__ Tensor.__deepcopy__ Tensor.__dlpack__ Tensor.__dlpack_device__ Tensor.__float__
         Tensor.data Tensor.data_ptr Tensor.detach Tensor.detach_ Tensor.item Tensor.numpy Tensor.tolist""",
     "the tape itself": """
-        check_gradients is_grad_enabled Tensor.backward Tensor.grad Tensor.grad_fn Tensor.is_leaf Tensor.register_hook
+        capture check_gradients is_grad_enabled Tensor.backward Tensor.grad Tensor.grad_fn Tensor.is_leaf Tensor.register_hook
         Tensor.requires_grad Tensor.requires_grad_ Tensor.retain_grad Tensor.retains_grad""",
     "describes a tensor": """
         promote_types result_type Tensor.__delitem__ Tensor.__len__ Tensor.device Tensor.dim Tensor.dtype Tensor.element_size

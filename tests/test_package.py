@@ -20,6 +20,7 @@ README = Path(__file__).parents[1] / "README.md"
 OWN = {
     "__version__",
     "autograd",
+    "capture",
     "check_gradients",
     "data",
     "nn",

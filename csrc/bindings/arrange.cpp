@@ -85,7 +85,7 @@ void bind_moves(py::module_& m) {
       [](const Tensor& x) {
         const Tensor truth = ops::to_dtype(x.detach(), DType::Bool);
         if (x.ndim() > 0) return ops::stack(ops::nonzero(truth), 1);
-        return Tensor::empty({*truth.data<bool>() ? 1 : 0, 0}, DType::Int64);
+        return Tensor::empty({ops::host_value<bool>("argwhere", truth) ? 1 : 0, 0}, DType::Int64);
       },
       "Positions of the elements that are not 0, one row each.");
 }

@@ -129,6 +129,7 @@ class PythonNode final : public Node {
 // The outputs with the node as their origin: new tensors of the same memory.
 std::vector<Tensor> record_function(const std::string& name, const py::function& function, const std::vector<Tensor>& inputs,
                                     const std::vector<Tensor>& outputs, const std::vector<bool>& differentiable) {
+  if (Recorder* recorder = current_recorder()) recorder->cannot_repeat("Function", "runs Python during backward");
   const Ref<Node> node(new PythonNode(kept_name(name), function, inputs));
   node->outputs = static_cast<uint32_t>(outputs.size());
   std::vector<Tensor> results;

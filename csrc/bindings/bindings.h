@@ -9,8 +9,12 @@
 #include <variant>
 
 #include "bindings/tensor_type.h"
+#include "core/launch.h"
 #include "core/tensor.h"
+#include "ops/common.h"
 #include "ops/ops.h"
+
+PYBIND11_DECLARE_HOLDER_TYPE(T, dnncore::Ref<T>, true)
 
 namespace dnncore::bindings {
 
@@ -109,6 +113,7 @@ void bind_loss(py::module_& m);
 void bind_random(py::module_& m);
 void bind_repr(py::module_& m);
 void bind_train(py::module_& m);
+void bind_plan(py::module_& m);
 void bind_materialize(py::module_& m);
 void bind_select(py::module_& m);
 void bind_arrange(py::module_& m);

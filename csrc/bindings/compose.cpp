@@ -6,8 +6,6 @@
 #include "bindings/in_place.h"
 #include "ops/tensor_ops.h"
 
-PYBIND11_DECLARE_HOLDER_TYPE(T, dnncore::Ref<T>, true)
-
 namespace dnncore::bindings {
 
 namespace {
@@ -173,7 +171,7 @@ Tensor normal(const TensorOrNumber& mean, const TensorOrNumber& std, const std::
   const Tensor m = as_tensor_beside(mean, like).detach(), s = as_tensor_beside(std, like).detach();
   DNN_CHECK(is_floating(like.dtype()), TypeError, "normal: expected floating tensors, got ", like.dtype());
   const Tensor negative = ops::reduce(ReduceOp::any, ops::binary(BinaryOp::lt, s, Scalar::of(0.0)), {}, false);
-  DNN_CHECK(!*negative.data<bool>(), ValueError, "normal: expected std >= 0");
+  DNN_CHECK(!ops::host_value<bool>("normal", negative), ValueError, "normal: expected std >= 0");
   const Shape shape = broadcast_shapes("normal", m.shape(), s.shape());
   const Tensor draws = ops::random(RandomOp::normal, shape, ops::result_type(m, s), 0, 1, 0, 0, generator);
   return ops::binary(BinaryOp::add, m, ops::binary(BinaryOp::mul, s, draws));

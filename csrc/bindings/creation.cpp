@@ -105,6 +105,7 @@ T narrowed(const char* op, const Scalar& value) {
 template <class T>
 void fill_leaves(const char* op, PyObject* object, int depth, const Tensor& whole, T*& next) {
   if (is_array_like(object)) {
+    host_reads(op);
     const Tensor part = is_tensor(object) ? tensor_of(object).detach() : tensor_from_numpy(op, object, Sharing::Share);
     bool fits = part.ndim() + depth == whole.ndim();
     for (int i = 0; fits && i < part.ndim(); ++i) fits = part.size(i) == whole.size(depth + i);
@@ -126,6 +127,7 @@ Tensor tensor_from_nest(const char* op, PyObject* object, std::optional<DType> d
   Nest nest;
   survey(op, object, 0, nest);
   const Tensor result = Tensor::empty(nest.shape, dtype.value_or(nest.dtype.value_or(ops::kDefaultFloat)), {}, op);
+  if (Recorder* recorder = current_recorder()) recorder->host_wrote(*result.storage());
   visit_dtype(result.dtype(), [&](auto tag) {
     auto* next = result.data<decltype(tag)>();
     fill_leaves(op, object, 0, result, next);
@@ -233,11 +235,13 @@ Tensor tensor_from_data(const char* op, py::handle data, std::optional<DType> dt
 }
 
 py::object tensor_to_list(const Tensor& x) {
+  host_reads("tolist");
   return visit_dtype(x.dtype(), [&](auto tag) { return list_of(x, 0, x.data<decltype(tag)>()); });
 }
 
 py::object item_to_python(const char* op, const Tensor& x) {
   DNN_CHECK(x.numel() == 1, ValueError, op, ": a Tensor with ", x.numel(), " elements cannot be converted to Scalar");
+  host_reads(op);
   return visit_dtype(x.dtype(), [&](auto tag) { return to_number(*x.data<decltype(tag)>()); });
 }
 

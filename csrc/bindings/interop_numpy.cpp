@@ -83,6 +83,7 @@ bool is_native(const py::object& descr) {
 }
 
 Tensor share(const py::array& array, DType dtype, const Layout& layout) {
+  host_reads("from_numpy");
   const auto bytes = static_cast<size_t>(extent(layout.shape, layout.strides)) * itemsize(dtype);
   // An overlapping array is read-only here: a write to one element would appear at others.
   const bool writable = array.writeable() && !layout.overlaps;
@@ -94,6 +95,7 @@ Tensor share(const py::array& array, DType dtype, const Layout& layout) {
 // NumPy knows every layout: it makes the contiguous, aligned, native copy.
 Tensor copy_by_numpy(const char* op, const py::array& array, DType dtype, const Shape& shape) {
   const py::object descr = dtype == DType::BFloat16 ? py::object(array.dtype()) : numpy_dtype(op, dtype);
+  host_reads(op);
   const Tensor result = Tensor::empty(shape, dtype, {}, op);
   if (array.size() == 0) return result;
   const py::array dense = py::module_::import("numpy").attr("array")(array, descr, py::arg("order") = "C", py::arg("copy") = true);
@@ -161,6 +163,7 @@ Tensor tensor_from_numpy(const char* op, py::handle object, Sharing sharing) {
 
 py::object tensor_to_numpy(const char* op, const Tensor& x) {
   DNN_CHECK(!x.requires_grad(), StateError, op, ": the tensor requires grad, and NumPy would lose that; use x.detach().numpy()");
+  host_reads(op);
   const auto item = static_cast<py::ssize_t>(itemsize(x.dtype()));
   std::vector<py::ssize_t> shape, strides;
   for (int i = 0; i < x.ndim(); ++i) {

@@ -182,6 +182,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_random(m);
   b::bind_repr(m);
   b::bind_train(m);
+  b::bind_plan(m);
   b::bind_materialize(m);
   b::bind_select(m);
   b::bind_arrange(m);

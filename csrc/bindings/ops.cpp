@@ -163,7 +163,7 @@ py::object nonzero(const Tensor& x, bool as_tuple) {
   const NoGrad no_grad;
   const std::vector<Tensor> positions = x.ndim() == 0 ? std::vector<Tensor>{} : ops::nonzero(ops::to_dtype(x, DType::Bool));
   if (!positions.empty()) return py::cast(ops::stack(positions, 1));
-  return py::cast(Tensor::empty({*ops::to_dtype(x, DType::Bool).data<bool>() ? 1 : 0, 0}, DType::Int64));
+  return py::cast(Tensor::empty({ops::host_value<bool>("nonzero", ops::to_dtype(x, DType::Bool)) ? 1 : 0, 0}, DType::Int64));
 }
 
 // x where low <= x <= high, else the bound; the gradient at a bound is 1.
@@ -193,7 +193,7 @@ Tensor isclose(const Tensor& x, const Tensor& z, double rtol, double atol, bool 
   return close;
 }
 
-bool all_true(const Tensor& x) { return *ops::reduce(ReduceOp::all, x, {}, false).data<bool>(); }
+bool all_true(const Tensor& x) { return ops::host_value<bool>("allclose", ops::reduce(ReduceOp::all, x, {}, false)); }
 
 void bind_selection(py::module_& m) {
   const auto where = [](const Tensor& condition, const TensorOrNumber& x, const TensorOrNumber& z) {

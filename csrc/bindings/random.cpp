@@ -4,8 +4,6 @@
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
 
-PYBIND11_DECLARE_HOLDER_TYPE(T, dnncore::Ref<T>, true)
-
 namespace dnncore::bindings {
 
 namespace {
@@ -62,7 +60,8 @@ Tensor bernoulli(const Tensor& p, const GeneratorRef& generator) {
   const NoGrad no_grad;
   const Tensor inside =
       ops::binary(BinaryOp::bitwise_and, ops::binary(BinaryOp::ge, p, Scalar::of(0.0)), ops::binary(BinaryOp::le, p, Scalar::of(1.0)));
-  DNN_CHECK(*ops::reduce(ReduceOp::all, inside, {}, false).data<bool>(), ValueError, "bernoulli: expected probabilities between 0 and 1");
+  DNN_CHECK(ops::host_value<bool>("bernoulli", ops::reduce(ReduceOp::all, inside, {}, false)), ValueError,
+            "bernoulli: expected probabilities between 0 and 1");
   const DType draws = p.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
   const Tensor uniform = ops::random(RandomOp::uniform, p.shape(), draws, 0, 1, 0, 0, generator);
   return ops::to_dtype(ops::binary(BinaryOp::lt, uniform, p), p.dtype());

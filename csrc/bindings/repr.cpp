@@ -25,6 +25,7 @@ py::object new_object(py::handle type, const Tensor& x) {
 
 py::tuple reduce(const py::object& self, int) {
   const Tensor& x = checked_self("__reduce_ex__", self);
+  host_reads("pickle");
   const Tensor dense = ops::contiguous(x.detach());
   const py::bytes data(static_cast<const char*>(dense.data()), static_cast<size_t>(dense.nbytes()));
   const py::object rebuild = py::module_::import("dnncore._core").attr("_rebuild_tensor");
@@ -37,6 +38,7 @@ py::object rebuild(const py::type& type, const py::bytes& data, const Shape& sha
   const int64_t bytes = checked_numel("pickle", shape, static_cast<int64_t>(itemsize(dtype))) * static_cast<int64_t>(itemsize(dtype));
   DNN_CHECK(bytes == static_cast<int64_t>(view.size()), ValueError, "pickle: ", view.size(), " bytes do not fit a ", dtype,
             " tensor of shape ", shape);
+  host_reads("pickle");
   const Tensor x = Tensor::empty(shape, dtype, {}, "pickle");
   if (bytes > 0) std::memcpy(x.data(), view.data(), view.size());
   if (requires_grad) set_requires_grad(x, true);

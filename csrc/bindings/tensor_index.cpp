@@ -99,7 +99,7 @@ void apply_bool(Plan& plan, bool value) {
 }
 
 void apply_mask(Plan& plan, const Tensor& mask) {
-  if (mask.ndim() == 0) return apply_bool(plan, *mask.data<bool>());
+  if (mask.ndim() == 0) return apply_bool(plan, ops::host_value<bool>("index", mask));
   for (int i = 0; i < mask.ndim(); ++i)
     DNN_CHECK(mask.size(i) == plan.view.size(plan.dim + i), IndexError, "index: the shape of the mask ", mask.shape(), " at dimension ", i,
               " does not match the shape of the indexed tensor ", plan.view.shape(), " at dimension ", plan.dim + i);
@@ -122,7 +122,7 @@ void apply_item(Plan& plan, PyObject* item, const Tensor& index) {
   } else if (index.dtype() == DType::Bool) {
     apply_mask(plan, index);
   } else if (index.ndim() == 0) {
-    apply_integer(plan, *index.data<int64_t>());
+    apply_integer(plan, ops::host_value<int64_t>("index", index));
   } else {
     plan.keep(index);
     ++plan.axis;

@@ -89,7 +89,12 @@ void bind_properties(py::module_& m) {
       "storage_offset", [](const Tensor& x) { return x.impl()->offset; },
       "Elements between the start of the memory and the first element.");
   method(
-      "data_ptr", [](const Tensor& x) { return reinterpret_cast<uintptr_t>(x.data()); }, "Address of the first element.");
+      "data_ptr",
+      [](const Tensor& x) {
+        host_reads("data_ptr");
+        return reinterpret_cast<uintptr_t>(x.data());
+      },
+      "Address of the first element.");
   method(
       "is_contiguous", [](const Tensor& x) { return x.is_contiguous(); }, "Whether the elements lie in row-major order without gaps.");
   function_and_method(

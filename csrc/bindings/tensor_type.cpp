@@ -1,5 +1,6 @@
 // The Tensor type: life, identity, attributes. Numbers are in tensor_number.cpp, indexing in tensor_index.cpp.
 #include "bindings/tensor_type.h"
+#include "autograd/plan.h"
 
 #include <structmember.h>
 
@@ -104,7 +105,7 @@ int tensor_contains(PyObject* self, PyObject* value) {
     DNN_CHECK(operand_from_python(value, other), TypeError, "contains: expected a number or a tensor, got ", Py_TYPE(value)->tp_name);
     const NoGrad no_grad;
     const Tensor equal = apply(BinaryOp::eq, self_of(self), other);
-    return *ops::reduce(ReduceOp::any, equal, {}, false).data<bool>() ? 1 : 0;
+    return ops::host_value<bool>("contains", ops::reduce(ReduceOp::any, equal, {}, false)) ? 1 : 0;
   });
 }
 
@@ -141,7 +142,9 @@ int set_requires_grad_attribute(PyObject* self, PyObject* value, void*) {
 int set_grad_attribute(PyObject* self, PyObject* value, void*) {
   return guarded([&]() -> int {
     const Tensor& x = self_of(self);
+    Recorder* recorder = current_recorder();
     if (!value || value == Py_None) {
+      if (recorder != nullptr) recorder->set_grad(*x.impl(), {});
       x.set_grad({});
       return 0;
     }
@@ -150,6 +153,7 @@ int set_grad_attribute(PyObject* self, PyObject* value, void*) {
     DNN_CHECK(!grad.is(x), ValueError, "grad: a tensor cannot be its own gradient");
     DNN_CHECK(grad.shape() == x.shape(), ValueError, "grad: expected shape ", x.shape(), ", got ", grad.shape());
     DNN_CHECK(grad.dtype() == x.dtype(), TypeError, "grad: expected dtype ", x.dtype(), ", got ", grad.dtype());
+    if (recorder != nullptr) recorder->set_grad(*x.impl(), grad);
     x.set_grad(grad);
     return 0;
   });
@@ -178,8 +182,11 @@ PyGetSetDef attributes[] = {
     attribute<[](const Tensor& x) { return x.is_leaf(); }>("is_leaf", "True unless an operation that is on the tape made it."),
     {"requires_grad", getter<[](const Tensor& x) { return x.requires_grad(); }>, set_requires_grad_attribute,
      "Whether backward() computes a gradient for it; may be set on leaves of floating dtype.", nullptr},
-    {"grad", getter<[](const Tensor& x) { return x.grad(); }>, set_grad_attribute,
-     "The accumulated gradient of a leaf or of a tensor that retains it, or None.", nullptr},
+    {"grad", getter<[](const Tensor& x) {
+       if (Recorder* recorder = current_recorder()) recorder->reads_grad(*x.impl());
+       return x.grad();
+     }>,
+     set_grad_attribute, "The accumulated gradient of a leaf or of a tensor that retains it, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node of the tape that made it, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };
@@ -236,6 +243,7 @@ void set_requires_grad(const Tensor& x, bool requires_grad) {
     return;
   }
   if (requires_grad) require_grad_allowed(x);
+  if (x.impl()->requires_grad != requires_grad) requires_grad_changes(*x.impl());
   x.impl()->requires_grad = requires_grad;
 }
 

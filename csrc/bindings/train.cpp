@@ -47,7 +47,8 @@ void bind_optimizer(py::module_& m) {
     for (const auto& [name, value] : values) found.emplace_back(name.cast<std::string>(), value.cast<double>());
     return found;
   };
-  py::class_<OptimizerUpdate>(m, "OptimizerUpdate", "The update of an optimizer over groups of parameters, one native call a step.")
+  py::class_<OptimizerUpdate, Ref<OptimizerUpdate>>(m, "OptimizerUpdate",
+                                                    "The update of an optimizer over groups of parameters, one native call a step.")
       .def(py::init<const std::string&>(), py::arg("rule"))
       .def(
           "add_group",
@@ -61,6 +62,7 @@ void bind_optimizer(py::module_& m) {
           py::arg("index"))
       .def("prepare", &OptimizerUpdate::prepare, "Make the state of every parameter now.")
       .def("step", &OptimizerUpdate::step, "Update every parameter that has a gradient.")
+      .def("outdate", &OptimizerUpdate::outdate, "Tell recorded steps that they no longer mean this update.")
       .def(
           "state",
           [](const OptimizerUpdate& update, size_t group, size_t index) {

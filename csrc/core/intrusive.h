@@ -17,6 +17,13 @@ class RefCounted {
   void release() const noexcept {
     if (count_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
+  // False where the last reference is gone already.
+  bool retain_if_alive() const noexcept {
+    uint32_t count = count_.load(std::memory_order_relaxed);
+    while (count != 0)
+      if (count_.compare_exchange_weak(count, count + 1, std::memory_order_relaxed)) return true;
+    return false;
+  }
   uint32_t use_count() const noexcept { return count_.load(std::memory_order_relaxed); }
 
  private:

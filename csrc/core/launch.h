@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -36,10 +38,26 @@ struct LaunchRecord {
   std::vector<Operand> operands;
 };
 
+class OptimizerStep;
+class Storage;
+class Tensor;
+class TensorImpl;
+
+// What the host looks at in the memory of tensors, and raises for: done again at every replay. `data` are the addresses of `operands`.
+using HostCheck = std::function<void(const void* const* data)>;
+
+// Sees what a thread does: its launches and, for those who want to do it again, everything else that a step consists of.
 class Recorder {
  public:
   virtual ~Recorder() = default;
   virtual void record(LaunchRecord record) = 0;
+  virtual void created(Storage&) {}                                         // memory, not written yet
+  virtual void host_wrote(Storage&) {}                                      // the contents came from Python
+  virtual void checked(HostCheck, std::initializer_list<const Tensor*>) {}  // the tensors are dense
+  virtual void reads_grad(TensorImpl&) {}                                   // somebody looks at .grad
+  virtual void set_grad(TensorImpl&, const Tensor&) {}                      // about to be set; undefined: cleared
+  virtual bool optimizes(OptimizerStep&) { return false; }                  // about to run; true: its launches are not wanted
+  virtual void cannot_repeat(const char*, const char*) {}                   // (op, what it does)
 };
 // Of the calling thread; nullptr: none. Returns the one before.
 Recorder* set_recorder(Recorder* recorder);
@@ -61,6 +79,11 @@ extern thread_local Recorder* recorder;
 [[noreturn]] void no_such_device(const char* op, Device device);
 
 }  // namespace detail
+
+// A value that the host decides by: a repetition of the step could not know it.
+inline void host_reads(const char* op) {
+  if (detail::recorder != nullptr) detail::recorder->cannot_repeat(op, "reads values on the host");
+}
 
 // `op` is a string that lives forever. Work that only writes fresh memory may be interrupted; anything that accumulates in place
 // runs to its end, so that no tensor is left half updated.

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "core/device.h"
 #include "core/intrusive.h"
@@ -36,6 +37,16 @@ void fail_after(int64_t n);
 
 }  // namespace memory
 
+// Who wants to know whether a storage still lives, without keeping it.
+class StorageWatch : public RefCounted {
+ public:
+  bool alive() const { return alive_.load(std::memory_order_acquire); }
+
+ private:
+  friend class Storage;
+  std::atomic<bool> alive_{true};
+};
+
 // A block of memory shared by the tensors that view it.
 class Storage : public RefCounted {
  public:
@@ -63,6 +74,11 @@ class Storage : public RefCounted {
   bool exported() const { return exported_.load(std::memory_order_relaxed); }
   void mark_exported() { exported_.store(true, std::memory_order_relaxed); }
 
+  // Of the thread that made the storage, before another one sees it.
+  Ref<StorageWatch> watch();
+  // Every storage alive now; none of them is freed while the list is held.
+  static std::vector<Ref<Storage>> all();
+
  private:
   std::byte* data_ = nullptr;
   size_t bytes_ = 0;
@@ -72,6 +88,11 @@ class Storage : public RefCounted {
   std::atomic<uint32_t> version_{0};
   std::atomic<int32_t> views_{0};
   Deleter deleter_;
+  Ref<StorageWatch> watch_;
+  Storage *previous_ = nullptr, *next_ = nullptr;  // in the list of all
+
+  void enlist();
+  void unlist();
 };
 
 }  // namespace dnncore

@@ -14,10 +14,12 @@ void check_positions(const char* op, const Tensor& index, int dim, int64_t size)
   if (index.numel() == 0) return;
   const NoGrad no_grad;
   const Tensor flat = index.detach();
-  const int64_t low = *reduce(ReduceOp::min, flat, {}, false).data<int64_t>(),
-                high = *reduce(ReduceOp::max, flat, {}, false).data<int64_t>();
-  DNN_CHECK(low >= 0 && high < size, IndexError, op, ": index ", low < 0 ? low : high, " is out of bounds for dimension ", dim,
-            " with size ", size);
+  const Tensor low = reduce(ReduceOp::min, flat, {}, false), high = reduce(ReduceOp::max, flat, {}, false);
+  host_check({&low, &high}, [op, dim, size](const void* const* data) {
+    const int64_t least = *static_cast<const int64_t*>(data[0]), most = *static_cast<const int64_t*>(data[1]);
+    DNN_CHECK(least >= 0 && most < size, IndexError, op, ": index ", least < 0 ? least : most, " is out of bounds for dimension ", dim,
+              " with size ", size);
+  });
 }
 
 // A 0-D tensor counts as a vector of one entry.
@@ -340,7 +342,7 @@ Tensor masked_scatter(const Tensor& x, const Tensor& mask, const Tensor& source)
   const Shape shape = broadcast_shapes("masked_scatter", x.shape(), mask.shape());
   const Tensor all = expand(x, shape), chosen = flatten(expand(mask, shape), 0, -1);
   const Tensor rank = cumsum(to_dtype(chosen, DType::Int64), 0);
-  const int64_t count = chosen.numel() > 0 ? *select(rank, 0, -1).data<int64_t>() : 0;
+  const int64_t count = chosen.numel() > 0 ? host_value<int64_t>("masked_scatter", select(rank, 0, -1)) : 0;
   DNN_CHECK(count <= source.numel(), ValueError, "masked_scatter: expected a source of at least ", count, " elements, got shape ",
             source.shape());
   if (count == 0) return clone(all);

@@ -170,12 +170,12 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<i
             repeats.numel());
   const Tensor counts = expand(reshape(to_dtype(repeats.detach(), DType::Int64), {-1}), {n});
   if (n == 0) return clone(from);
-  DNN_CHECK(*reduce(ReduceOp::min, counts, {}, false).data<int64_t>() >= 0, ValueError,
+  DNN_CHECK(host_value<int64_t>("repeat_interleave", reduce(ReduceOp::min, counts, {}, false)) >= 0, ValueError,
             "repeat_interleave: expected repeats of at least 0");
-  const double results = *reduce(ReduceOp::sum, to_dtype(counts, DType::Float64), {}, false).data<double>();
+  const double results = host_value<double>("repeat_interleave", reduce(ReduceOp::sum, to_dtype(counts, DType::Float64), {}, false));
   DNN_CHECK(results < 0x1p62, ValueError, "repeat_interleave: the repeats make up more entries than a tensor can have");
   const Tensor ends = cumsum(counts, 0);
-  const int64_t total = *select(ends, 0, -1).data<int64_t>();
+  const int64_t total = host_value<int64_t>("repeat_interleave", select(ends, 0, -1));
   return index(from, at, {searchsorted(ends, positions(total), true)});
 }
 
@@ -290,7 +290,8 @@ Tensor one_hot(const Tensor& x, int64_t classes) {
   DNN_CHECK(classes == -1 || classes > 0, ValueError, "one_hot: expected num_classes of -1 or above 0, got ", classes);
   DNN_CHECK(x.numel() > 0 || classes > 0, ValueError, "one_hot: num_classes cannot be inferred from an empty tensor");
   if (x.numel() > 0) {
-    const int64_t low = *reduce(ReduceOp::min, x, {}, false).data<int64_t>(), high = *reduce(ReduceOp::max, x, {}, false).data<int64_t>();
+    const int64_t low = host_value<int64_t>("one_hot", reduce(ReduceOp::min, x, {}, false)),
+                  high = host_value<int64_t>("one_hot", reduce(ReduceOp::max, x, {}, false));
     if (classes == -1) classes = high + 1;
     DNN_CHECK(low >= 0 && high < classes, ValueError, "one_hot: expected class indices between 0 and ", classes - 1, ", got ",
               low < 0 ? low : high);

@@ -20,6 +20,15 @@ inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }
 
+// A check of values on the host, made now and at every repetition of a recorded step; fn gets the addresses of the (dense) tensors.
+void host_check(std::initializer_list<const Tensor*> tensors, HostCheck fn);
+// A value that the host goes on with: a step that needs one cannot be recorded.
+template <class T>
+T host_value(const char* op, const Tensor& x) {
+  host_reads(op);
+  return *x.data<T>();
+}
+
 // Gradients of products count the zeros among the factors, which is not differentiable once more: refused instead of wrong.
 void refuse_zeros_when_recording(const char* op, const Tensor& x);
 

@@ -157,11 +157,11 @@ Tensor multinomial(const Tensor& weights, int64_t count, bool replacement, const
             classes);
   const Tensor w = to_dtype(weights.detach(), DType::Float64);
   const Tensor total = sum(w, {last}, true);
-  const auto holds = [](const Tensor& truth) { return *reduce(ReduceOp::all, truth, {}, false).data<bool>(); };
+  const auto holds = [](const Tensor& truth) { return host_value<bool>("multinomial", reduce(ReduceOp::all, truth, {}, false)); };
   DNN_CHECK(holds((w >= 0.0) & unary(UnaryOp::isfinite, w)) && holds(total > 0.0), ValueError,
             "multinomial: expected finite weights of at least 0 with a sum above 0");
   if (!replacement) {
-    const int64_t possible = *reduce(ReduceOp::min, sum(w > 0.0, {last}), {}, false).data<int64_t>();
+    const int64_t possible = host_value<int64_t>("multinomial", reduce(ReduceOp::min, sum(w > 0.0, {last}), {}, false));
     DNN_CHECK(count <= possible, ValueError, "multinomial: cannot draw ", count, " times without replacement from ", possible,
               " classes of weight above 0");
     const Tensor uniform = random(RandomOp::uniform, w.shape(), DType::Float64, 0, 1, 0, 0, generator);

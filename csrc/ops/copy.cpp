@@ -2,6 +2,14 @@
 
 namespace dnncore::ops {
 
+void host_check(std::initializer_list<const Tensor*> tensors, HostCheck fn) {
+  const void* data[4];
+  size_t count = 0;
+  for (const Tensor* tensor : tensors) data[count++] = tensor->data();
+  fn(data);
+  if (detail::recorder != nullptr) detail::recorder->checked(std::move(fn), tensors);
+}
+
 void launch_copy(const char* op, const Tensor& x, const Tensor& y, bool into_view) {
   CopyArgs args{.x = x.data(),
                 .y = y.data(),

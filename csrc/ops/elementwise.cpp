@@ -81,10 +81,15 @@ void check_integer_operand(BinaryOp op, const Tensor& z) {
   const NoGrad no_grad;
   if (op == BinaryOp::floor_divide || op == BinaryOp::remainder) {
     const Tensor zero = reduce(ReduceOp::any, binary(BinaryOp::eq, z, Scalar::of(int64_t{0})), {}, false);
-    DNN_CHECK(!*zero.data<bool>(), DivisionByZero, name(op), ": integer division by zero");
+    host_check({&zero}, [op](const void* const* data) {
+      DNN_CHECK(!*static_cast<const bool*>(data[0]), DivisionByZero, name(op), ": integer division by zero");
+    });
   } else if (op == BinaryOp::pow) {
     const Tensor negative = reduce(ReduceOp::any, binary(BinaryOp::lt, z, Scalar::of(int64_t{0})), {}, false);
-    DNN_CHECK(!*negative.data<bool>(), ValueError, "pow: integers to negative integer powers are not allowed; cast with .float()");
+    host_check({&negative}, [](const void* const* data) {
+      DNN_CHECK(!*static_cast<const bool*>(data[0]), ValueError,
+                "pow: integers to negative integer powers are not allowed; cast with .float()");
+    });
   }
 }
 

@@ -41,8 +41,10 @@ Offsets offsets_of(const char* op, const Tensor& x, int first_dim, const std::ve
                             .stride = x.stride(dim),
                             .first = i == 0},
            x.device());
-    DNN_CHECK(bad.data<int64_t>()[1] == 0, IndexError, "index ", bad.data<int64_t>()[0], " is out of bounds for dimension ", dim,
-              " with size ", x.size(dim));
+    host_check({&bad}, [dim, size = x.size(dim)](const void* const* data) {
+      const auto* found = static_cast<const int64_t*>(data[0]);
+      DNN_CHECK(found[1] == 0, IndexError, "index ", found[0], " is out of bounds for dimension ", dim, " with size ", size);
+    });
   }
   for (int i = 0; i < x.ndim(); ++i) {
     if (i >= first_dim && i < first_dim + static_cast<int>(indices.size())) continue;
@@ -195,7 +197,7 @@ std::vector<Tensor> nonzero(const Tensor& mask) {
   const Tensor count = Tensor::empty({1}, DType::Int64, mask.device(), "nonzero");
   NonzeroArgs args{.mask = dense.data<bool>(), .count = count.data<int64_t>(), .n = dense.numel()};
   launch("nonzero", kernel::nonzero, args, mask.device());
-  const Tensor flat = Tensor::empty({*count.data<int64_t>()}, DType::Int64, mask.device(), "nonzero");
+  const Tensor flat = Tensor::empty({host_value<int64_t>("nonzero", count)}, DType::Int64, mask.device(), "nonzero");
   args.positions = flat.data<int64_t>();
   args.capacity = flat.numel();
   launch("nonzero", kernel::nonzero, args, mask.device());

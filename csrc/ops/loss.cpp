@@ -73,11 +73,12 @@ void check_class_numbers(const ClassLoss& loss, const Tensor& x, const Tensor& t
   const Shape expected = rows_shape(x);
   DNN_CHECK(target.shape() == expected, ValueError, op, ": expected targets of shape ", expected, " to match input ", x.shape(), ", got ",
             target.shape(), target.numel() == numel(expected) ? concat("; use target.reshape", expected) : std::string());
-  const auto* indices = target.data<int64_t>();
-  const int64_t classes = x.size(class_dim(x));
-  for (int64_t i = 0; i < target.numel(); ++i)
-    DNN_CHECK((indices[i] >= 0 && indices[i] < classes) || indices[i] == loss.ignore_index, ValueError, op, ": target ", indices[i],
-              " at position ", i, " is outside [0, ", classes, ") for ", classes, " classes");
+  host_check({&target}, [op, count = target.numel(), classes = x.size(class_dim(x)), ignored = loss.ignore_index](const void* const* data) {
+    const auto* indices = static_cast<const int64_t*>(data[0]);
+    for (int64_t i = 0; i < count; ++i)
+      DNN_CHECK((indices[i] >= 0 && indices[i] < classes) || indices[i] == ignored, ValueError, op, ": target ", indices[i],
+                " at position ", i, " is outside [0, ", classes, ") for ", classes, " classes");
+  });
 }
 
 void check_probabilities(const Tensor& x, const Tensor& target) {

@@ -93,6 +93,10 @@ Tensor initial_counters(OptimizerRule rule, const OptimizerGroup& settings, cons
   return counters;
 }
 
+void host_writes() {
+  if (Recorder* recorder = current_recorder()) recorder->cannot_repeat("optimizer", "changes its settings or state");
+}
+
 double number_in(const Tensor& x) {
   const Tensor wide = copy_of(x, DType::Float64, "optimizer");
   return *wide.data<double>();
@@ -117,6 +121,7 @@ void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Set
     DNN_CHECK(seen.insert(parameter.impl()).second, ValueError, op, ": a parameter of shape ", parameter.shape(), " appears twice");
     entries.emplace_back().parameter = parameter;
   }
+  host_writes();
   const OptimizerGroup group = group_of(op, settings);
   const Tensor written = table_of<OptimizerGroup>(groups_.size() + 1, op);
   std::uninitialized_copy_n(written_.data(), groups_.size(), written.data<OptimizerGroup>());
@@ -133,6 +138,7 @@ void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Set
 void OptimizerUpdate::set_group(size_t group, const Settings& settings) {
   const char* op = names_of(rule_).name;
   DNN_CHECK(group < groups_.size(), IndexError, op, ": group ", group, " of ", groups_.size());
+  host_writes();
   settings_.data<OptimizerGroup>()[group] = written_[group] = group_of(op, settings);
 }
 
@@ -184,6 +190,13 @@ int64_t OptimizerUpdate::fill_table(std::vector<Tensor>& kept) {
 }
 
 void OptimizerUpdate::step() {
+  Recorder* recorder = current_recorder();
+  const bool as_a_whole = recorder != nullptr && recorder->optimizes(*this);
+  if (as_a_whole) set_recorder(nullptr);
+  const struct Restored {
+    Recorder* recorder;
+    ~Restored() { set_recorder(recorder); }
+  } restored{recorder};
   std::vector<Tensor> kept;  // gradients live until the launch is over, even if another thread lets them go
   kept.reserve(static_cast<size_t>(parameter_count_));
   const int64_t total = fill_table(kept);
@@ -221,6 +234,7 @@ OptimizerUpdate::State OptimizerUpdate::state(size_t group, size_t index) const 
 }
 
 void OptimizerUpdate::set_state(size_t group, size_t index, const State& state) {
+  host_writes();
   auto& found = const_cast<Entry&>(entry(group, index));
   const RuleNames& names = names_of(rule_);
   const NoGrad no_grad;

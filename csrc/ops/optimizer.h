@@ -5,12 +5,12 @@
 #include <utility>
 #include <vector>
 
-#include "core/tensor.h"
+#include "autograd/plan.h"
 #include "kernels/optimizer.h"
 
 namespace dnncore::ops {
 
-class OptimizerUpdate {
+class OptimizerUpdate final : public OptimizerStep {
  public:
   using Settings = std::vector<std::pair<std::string, double>>;
   using State = std::vector<std::pair<std::string, Tensor>>;
@@ -24,7 +24,7 @@ class OptimizerUpdate {
   // Makes the state of every parameter now instead of at its first gradient.
   void prepare();
   // Parameters without a gradient stay as they are.
-  void step();
+  void step() override;
 
   // By PyTorch's names; the tensors share memory with the state, counters are 0-D. Empty before the first update.
   State state(size_t group, size_t index) const;

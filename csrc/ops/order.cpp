@@ -172,9 +172,9 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
   const Tensor at = to_dtype(x.detach(), DType::Int64);
   int64_t length = minlength;
   if (x.numel() > 0) {
-    const int64_t low = *reduce(ReduceOp::min, at, {}, false).data<int64_t>();
+    const int64_t low = host_value<int64_t>("bincount", reduce(ReduceOp::min, at, {}, false));
     DNN_CHECK(low >= 0, ValueError, "bincount: expected numbers of at least 0, got ", low);
-    length = std::max(length, *reduce(ReduceOp::max, at, {}, false).data<int64_t>() + 1);
+    length = std::max(length, host_value<int64_t>("bincount", reduce(ReduceOp::max, at, {}, false)) + 1);
   }
   const DType dtype = !weights.defined() ? DType::Int64 : weights.dtype() == DType::Float32 ? DType::Float32 : DType::Float64;
   const Tensor counted = weights.defined() ? to_dtype(weights.detach(), dtype) : ones(x.shape(), dtype);
@@ -188,8 +188,8 @@ Tensor histc(const Tensor& x, int64_t bins, double low, double high) {
   DNN_CHECK(bins > 0, ValueError, "histc: expected bins above 0, got ", bins);
   const Tensor flat = to_dtype(flatten(x.detach(), 0, -1), DType::Float64);
   if (low == high && flat.numel() > 0) {
-    low = *reduce(ReduceOp::min, flat, {}, false).data<double>();
-    high = *reduce(ReduceOp::max, flat, {}, false).data<double>();
+    low = host_value<double>("histc", reduce(ReduceOp::min, flat, {}, false));
+    high = host_value<double>("histc", reduce(ReduceOp::max, flat, {}, false));
   }
   if (low == high) low -= 1, high += 1;
   DNN_CHECK(std::isfinite(low) && std::isfinite(high) && low < high, ValueError, "histc: expected a finite range min < max, got ", low,

@@ -118,12 +118,14 @@ void check_pair(const char* op, const Tensor& x, const Tensor& t) {
 }
 
 void check_inside(const char* op, const Tensor& outside) {
-  const auto* flags = outside.data<uint8_t>();
-  uint8_t all = 0;
-  for (int64_t i = 0; i < outside.numel(); ++i) all |= flags[i];
-  DNN_CHECK(!(all & PointwiseLossArgs::kTargetOutside), ValueError, op, ": expected targets from 0 to 1, got some outside");
-  DNN_CHECK(!(all & PointwiseLossArgs::kInputOutside), ValueError, op,
-            ": expected inputs from 0 to 1 (the output of a sigmoid), got some outside; for logits use binary_cross_entropy_with_logits");
+  host_check({&outside}, [op, count = outside.numel()](const void* const* data) {
+    const auto* flags = static_cast<const uint8_t*>(data[0]);
+    uint8_t all = 0;
+    for (int64_t i = 0; i < count; ++i) all |= flags[i];
+    DNN_CHECK(!(all & PointwiseLossArgs::kTargetOutside), ValueError, op, ": expected targets from 0 to 1, got some outside");
+    DNN_CHECK(!(all & PointwiseLossArgs::kInputOutside), ValueError, op,
+              ": expected inputs from 0 to 1 (the output of a sigmoid), got some outside; for logits use binary_cross_entropy_with_logits");
+  });
 }
 
 // --- The kernels ---

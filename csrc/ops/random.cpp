@@ -7,7 +7,10 @@ namespace dnncore::ops {
 
 Generator::Generator(uint64_t seed) : state_(Tensor::empty({sizeof(GeneratorState)}, DType::UInt8)) { manual_seed(seed); }
 
-void Generator::manual_seed(uint64_t seed) { *state() = {seed, 0}; }
+void Generator::manual_seed(uint64_t seed) {
+  if (Recorder* recorder = current_recorder()) recorder->cannot_repeat("manual_seed", "is not repeated");
+  *state() = {seed, 0};
+}
 uint64_t Generator::initial_seed() const { return state()->seed; }
 GeneratorState* Generator::state() const { return state_.data<GeneratorState>(); }
 

@@ -62,7 +62,7 @@ void refuse_zeros_when_recording(const char* op, const Tensor& x) {
   if (!GradMode::enabled()) return;
   const NoGrad no_grad;
   const Tensor zero = reduce(ReduceOp::any, binary(BinaryOp::eq, x, Scalar::of(0.0)), {}, false);
-  DNN_CHECK(!*zero.data<bool>(), StateError, op, ": second derivatives are not available where a factor is 0");
+  DNN_CHECK(!host_value<bool>("prod", zero), StateError, op, ": second derivatives are not available where a factor is 0");
 }
 
 namespace {

@@ -12,6 +12,7 @@ from dnncore._version import __version__
 
 if TYPE_CHECKING:
     from dnncore import autograd, data, nn, optim
+    from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
     from dnncore.autograd.check import check_gradients
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 else:
     _MODULES = frozenset({"autograd", "data", "nn", "optim"})
     _HOMES = {
+        "capture": "dnncore._capture",
         "check_gradients": "dnncore.autograd.check",
         "enable_grad": "dnncore._grad_mode",
         "inference_mode": "dnncore._grad_mode",
@@ -85,6 +87,7 @@ __all__ = [
     "broadcast_to",
     "bucketize",
     "build_info",
+    "capture",
     "cartesian_prod",
     "cat",
     "cdist",

@@ -24,6 +24,26 @@ class _Report(NamedTuple):
     paths: dict[int, str]  # by id of the module
     tell: Callable[[str], object]
     running: list[str]
+    seen: Callable[[Any], object] | None = None  # called for each module that runs
+
+
+@contextmanager
+def modules_seen(seen: Callable[[Any], object]) -> Iterator[None]:
+    """Call ``seen(module)`` for each module that runs on this thread, as often as it runs."""
+    thread = threading.get_ident()
+    before = _reports.get(thread)
+    _reports[thread] = _Report(before.paths, before.tell, before.running, seen) if before else _Report({}, _ignore, [""], seen)
+    try:
+        yield
+    finally:
+        if before is None:
+            del _reports[thread]
+        else:
+            _reports[thread] = before
+
+
+def _ignore(path: str) -> None:
+    pass
 
 
 @contextmanager
@@ -110,6 +130,8 @@ class HookedCalls:
 
     def _call_observed(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         report = _reports.get(threading.get_ident())
+        if report is not None and report.seen is not None:
+            report.seen(self)
         path = report.paths.get(id(self)) if report is not None else None
         if report is None or path is None:
             return self._call_hooked(args, kwargs)
@@ -124,6 +146,8 @@ class HookedCalls:
     def _call_hooked(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         called: set[int] = set()
         output = None
+        if self._forward_pre_hooks or self._forward_hooks:
+            _core._cannot_repeat("hook", f"of {type(self).__name__} runs Python")
         try:
             args, kwargs = self._run_pre_hooks(args, kwargs)
             watching = [hook for hook in self._forward_hooks.values() if isinstance(hook, BackwardHook)]

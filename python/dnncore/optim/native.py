@@ -86,8 +86,13 @@ class NativeOptimizer(Optimizer):
                     update.set_state(index, i, states[id(param)])
         if self._state_from_start:
             update.prepare()
+        self._outdate()
         self._update = update
         self._registered = [list(group["params"]) for group in groups]  # as the native update numbers them
+
+    def _outdate(self) -> None:
+        if (update := vars(self).get("_update")) is not None:
+            update.outdate()
 
     def _extend(self, group: dict[str, Any]) -> None:
         self._update.add_group(group["params"], **self._native_settings(group))

@@ -24,6 +24,8 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        if self._pre_hooks or self._post_hooks:
+            _core._cannot_repeat("hook", f"of {type(self).__name__} runs Python")
         if not (self._pre_hooks or self._post_hooks) or self._stepping:
             return step(self, *args, **kwargs)
         self._stepping = True
@@ -272,7 +274,11 @@ class Optimizer:
     # --- Hooks
 
     def _register(self, method: str, hooks: Hooks, hook: object, prepend: bool = False) -> RemovableHandle:
+        self._outdate()
         return register(hooks, checked(f"{type(self).__name__}.{method}", hook), prepend)
+
+    def _outdate(self) -> None:
+        """Tell recorded steps that they no longer mean what this optimizer does."""
 
     def _checked_arguments(self, changed: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
         if isinstance(changed, tuple) and len(changed) == 2:

@@ -1,0 +1,213 @@
+// A step of Python code written down while it ran: its kernels, its checks and what it did to gradients and optimizers, done again in
+// one native call. What cannot be done again is found out while it is written down, and named.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "core/launch.h"
+#include "core/tensor.h"
+
+namespace dnncore {
+
+// The update of an optimizer, which a step may ask for.
+class OptimizerStep : public RefCounted {
+ public:
+  virtual void step() = 0;
+  // It is no longer what a recorded step meant: hooks were added, or another one took its place.
+  void outdate() { ++generation_; }
+  uint64_t generation() const { return generation_; }
+
+ private:
+  uint64_t generation_ = 0;
+};
+
+// requires_grad of a leaf is about to change: steps that use its memory are looked at again.
+void requires_grad_changes(const TensorImpl& leaf);
+
+// Where the bytes of an operand lie at a replay.
+struct Place {
+  enum Kind : uint8_t {
+    Fixed,   // memory that was there before the step and stays
+    Input,   // of the call
+    Grad,    // the gradient that a leaf has when the step begins
+    Arena,   // dead when the step ends
+    Kept,    // a gradient of the step: read after it
+    Output,  // returned: fresh memory every time
+  };
+  Kind kind = Fixed;
+  int32_t index = 0;
+  int64_t offset = 0;  // bytes
+};
+
+class Plan : public RefCounted {
+ public:
+  struct Result {  // a returned tensor
+    Place place;
+    Shape shape;
+    Strides strides;
+    DType dtype;
+    Tensor fixed;  // of memory that was there before
+  };
+  // Whether the world is as it was when the step was written down; "" or why not.
+  std::string mismatch() const;
+  // Same shapes, dtypes and strides as recorded, none sharing memory with what the step uses otherwise.
+  bool takes(const std::vector<Tensor>& inputs) const;
+  std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+  std::string describe() const;
+
+  int64_t launches() const { return static_cast<int64_t>(launches_.size()); }
+  int64_t arena_bytes() const { return arena_bytes_; }
+  int64_t live_bytes() const { return live_bytes_; }  // the most that lives at one time, of what is in the arena
+
+ private:
+  friend class StepRecorder;
+  struct Patch {
+    uint32_t at;  // where the pointer stands in the argument bytes of all launches
+    Place place;
+  };
+  struct Launch {
+    int kernel;
+    const char* op;
+    std::string module;
+    uint32_t args, size;  // their place in args_
+  };
+  struct Buffer {  // a storage of the step
+    int64_t bytes = 0;
+    Place place;
+    int first = -1, last = -1;  // launches
+  };
+  struct Leaf {
+    Ref<TensorImpl> tensor;
+    bool needs_grad = false;  // its gradient of before is used
+    bool needs_none = false;  // it must not have one: the step would have added to it
+  };
+  struct Action {
+    enum Kind : uint8_t { RunLaunch, RunWhole, Check, SetGrad, ClearGrad, Optimize } kind;
+    int32_t index;  // RunWhole: without interruption. Of launches_, checks_, grads_, leaves_ or optimizers_
+  };
+  struct Gradient {  // what a leaf gets
+    int32_t leaf;
+    Place place;
+    Shape shape;
+    Strides strides;
+    DType dtype;
+  };
+  struct HostLook {
+    HostCheck check;
+    uint32_t args;  // addresses, as if they were arguments
+  };
+  // The memory of one replay; callers at the same time have one each.
+  struct Room {
+    std::vector<std::byte> args;
+    Ref<Storage> arena;
+    std::vector<Ref<Storage>> kept;
+  };
+
+  bool requires_grad_is_as_recorded() const;
+  std::unique_ptr<Room> take_room();
+  void patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& bases) const;
+
+  std::vector<std::byte> args_;
+  std::vector<Launch> launches_;
+  std::vector<HostLook> checks_;
+  std::vector<Action> actions_;
+  std::vector<Patch> patches_;
+  std::vector<Buffer> buffers_;
+  std::vector<Leaf> leaves_;
+  std::vector<Gradient> grads_;
+  std::vector<std::pair<Ref<OptimizerStep>, uint64_t>> optimizers_;  // with their generation
+  std::vector<Ref<Storage>> fixed_;                                  // keeps them
+  std::vector<Ref<Storage>> written_;                                // of those: versions move on
+  std::unordered_map<const Storage*, int> fixed_set_;
+  std::vector<Tensor> inputs_;  // as recorded: layouts only
+  std::vector<Result> results_;
+  std::vector<int64_t> kept_bytes_, output_bytes_;
+  int64_t arena_bytes_ = 0, live_bytes_ = 0;
+  int threads_ = 0;
+  std::string isa_;
+  bool grad_mode_ = false;
+  mutable uint64_t changes_seen_ = 0;
+  struct Switch {  // requires_grad of a leaf that was changed since
+    explicit Switch(bool recorded) : recorded(recorded), now(recorded) {}
+    bool recorded, now;
+  };
+  mutable std::map<const TensorImpl*, Switch> changed_;
+
+  std::mutex mutex_;  // of rooms_
+  std::vector<std::unique_ptr<Room>> rooms_;
+};
+
+// Writes a step down between begin() and finish(), on the calling thread.
+class StepRecorder final : public Recorder {
+ public:
+  // Tensors that nobody else knows: they stand for those of a later call.
+  explicit StepRecorder(const std::vector<Tensor>& inputs);
+  ~StepRecorder() override;
+
+  void begin();
+  void end();
+  // The plan, or undefined: why() says why.
+  Ref<Plan> finish(const std::vector<Tensor>& results);
+  // Whether memory of the step is still in use elsewhere, results and gradients aside; asks before finish().
+  bool leaks(const std::vector<Tensor>& results) const;
+  const std::string& why() const { return why_; }
+
+  void record(LaunchRecord record) override;
+  void created(Storage& storage) override;
+  void host_wrote(Storage& storage) override;
+  void checked(HostCheck check, std::initializer_list<const Tensor*> tensors) override;
+  void reads_grad(TensorImpl& leaf) override;
+  void set_grad(TensorImpl& leaf, const Tensor& grad) override;
+  bool optimizes(OptimizerStep& optimizer) override;
+  void cannot_repeat(const char* op, const char* what) override;
+
+ private:
+  struct Made {  // a storage of the step
+    Ref<StorageWatch> watch;
+    const std::byte* data;
+    int64_t bytes;
+    int first = -1, last = -1;
+    bool written = false;
+    const char* op = "";
+    Ref<Storage> constant;  // filled by Python
+  };
+  struct Known {  // memory from before
+    const std::byte* data;
+    int64_t bytes;
+    Ref<Storage> storage;
+    int input = -1;
+  };
+  struct LeafState {
+    int index;
+    Ref<TensorImpl> before;  // its gradient when the step began
+    bool cleared = false, set = false;
+  };
+  struct Found {
+    int made = -1, known = -1;
+    int64_t offset = 0;
+  };
+
+  void refuse(const std::string& reason);
+  Found find(const void* data);
+  bool place(Found found, Role role, const char* op, Place& place);
+  LeafState& leaf(TensorImpl& tensor);
+  bool is_made(const Storage& storage) const;
+  void pack();
+
+  Recorder* before_ = nullptr;
+  bool begun_ = false;
+  std::string why_;
+  Ref<Plan> plan_;
+  std::vector<Made> made_;
+  std::map<const std::byte*, int> made_at_;  // the newest storage at an address
+  std::vector<Known> known_;                 // by address
+  std::unordered_map<TensorImpl*, LeafState> leaf_states_;
+};
+
+}  // namespace dnncore

@@ -1,0 +1,336 @@
+"""Steps of Python code that are recorded once and then repeated in one native call."""
+
+from __future__ import annotations
+
+import functools
+import gc
+import operator
+import threading
+import types
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
+
+from dnncore import _core
+from dnncore._core import Tensor
+from dnncore.nn._hooks import modules_seen
+from dnncore.nn.module import Module
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_PLANS = 8  # of one step, the most recently used
+_RECORDINGS = 32  # of one step, after which it stays eager
+
+
+class _Slot(NamedTuple):
+    """Stands for a tensor in a structure."""
+
+    place: int
+
+
+class _UnhashableError(TypeError):
+    pass
+
+
+def _taken_apart(value: Any, tensors: list[Tensor]) -> Any:
+    """Return `value` with its tensors replaced by slots, as something hashable."""
+    if isinstance(value, Tensor):
+        tensors.append(value)
+        return _Slot
+    if isinstance(value, (tuple, list)):
+        return type(value), *(_taken_apart(item, tensors) for item in value)
+    if isinstance(value, Mapping):
+        return type(value), *((key, _taken_apart(item, tensors)) for key, item in value.items())
+    try:
+        hash(value)
+    except TypeError:
+        raise _UnhashableError(f"an argument of type {type(value).__name__} cannot be compared; pass a tensor") from None
+    return type(value), value
+
+
+def _rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
+    """Return `value` with every tensor replaced."""
+    if isinstance(value, Tensor):
+        return replace(value)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_rebuilt(item, replace) for item in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_rebuilt(item, replace) for item in value)
+    if isinstance(value, dict):
+        return type(value)((key, _rebuilt(item, replace)) for key, item in value.items())
+    return value
+
+
+def _filled(value: Any, tensors: Sequence[Tensor]) -> Any:
+    """Return the structure `value` with the tensors in its slots."""
+    if isinstance(value, _Slot):
+        return tensors[value.place]
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_filled(item, tensors) for item in value))
+    if isinstance(value, (tuple, list)):
+        return type(value)(_filled(item, tensors) for item in value)
+    if isinstance(value, dict):
+        return type(value)((key, _filled(item, tensors)) for key, item in value.items())
+    return value
+
+
+def _same(now: Mapping[str, Any], then: Sequence[Any]) -> bool:
+    return len(now) == len(then) and all(map(operator.is_, now.values(), then))
+
+
+class _Module(NamedTuple):
+    """A module that ran in the step, as it was."""
+
+    module: Module
+    training: bool
+    parameters: list[Any]
+    buffers: list[Any]
+    modules: list[Any]
+
+    def unchanged(self) -> bool:
+        module = self.module
+        return (
+            module.training is self.training
+            and not module._forward_hooks
+            and not module._forward_pre_hooks
+            and _same(module._parameters, self.parameters)
+            and _same(module._buffers, self.buffers)
+            and _same(module._modules, self.modules)
+        )
+
+
+class _Name(NamedTuple):
+    """A global or closed-over name that the step reads, and its value."""
+
+    name: str
+    cell: types.CellType | None
+    value: Any
+
+
+_MISSING = object()
+
+
+class _Names:
+    """What the code of a function reaches by name."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        code = getattr(inner := getattr(function, "__func__", function), "__code__", None)
+        self._globals: dict[str, Any] = getattr(inner, "__globals__", {})
+        self._names: list[_Name] = []
+        if code is None:
+            return
+        for name in code.co_names:
+            if (value := self._globals.get(name, _MISSING)) is not _MISSING:
+                self._names.append(_Name(name, None, value))
+        for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=True):
+            self._names.append(_Name(name, cell, self._value(name, cell)))
+
+    def _value(self, name: str, cell: types.CellType | None) -> Any:
+        if cell is None:
+            return self._globals.get(name, _MISSING)
+        try:
+            return cell.cell_contents
+        except ValueError:  # not set yet
+            return _MISSING
+
+    def unchanged(self) -> bool:
+        for name, cell, value in self._names:
+            now = self._value(name, cell)
+            if now is not value and not (type(now) is type(value) and isinstance(now, (int, float, str, tuple)) and now == value):
+                return False
+        return True
+
+
+class _Recorded:
+    """A plan, and what must be as it was for it to hold."""
+
+    def __init__(self, plan: Any, structure: Any, modules: list[_Module], names: _Names) -> None:
+        self.plan = plan
+        self._structure = structure
+        self._modules = modules
+        self._names = names
+
+    def run(self, tensors: list[Tensor]) -> Any:
+        """Return the results, or `_MISSING` where something has changed."""
+        if not self._names.unchanged() or not all(module.unchanged() for module in self._modules):
+            return _MISSING
+        results = self.plan.run(tensors)
+        if results is None:
+            return _MISSING
+        return results[0] if type(self._structure) is _Slot else _filled(self._structure, results)
+
+
+class CapturedStep(Generic[P, R]):
+    """A function whose repeated calls are one native call; made by `capture`."""
+
+    def __init__(self, function: Callable[P, R]) -> None:
+        if not callable(function):
+            raise TypeError(f"capture: expected a function, got {type(function).__name__}")
+        functools.update_wrapper(self, function, updated=())  # a module keeps its own attributes
+        self._function = function
+        self._seen: set[Any] = set()
+        self._plans: OrderedDict[tuple[Any, int], _Recorded] = OrderedDict()
+        self._recordings = 0
+        self._lock = threading.Lock()
+        self._reason: str | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the last call that was not repeated natively ran in Python, or None."""
+        return self._reason
+
+    @property
+    def plans(self) -> list[Any]:
+        """The recorded plans, the most recently used last; ``plan.describe()`` prints one."""
+        return [recorded.plan for recorded in self._plans.values()]
+
+    def __get__(self, instance: Any, owner: type | None = None) -> Any:
+        if instance is None:
+            return self
+        held = vars(instance)
+        name = f"_captured_{self._function.__name__}"
+        if name not in held:
+            held[name] = CapturedStep(types.MethodType(self._function, instance))
+        return held[name]
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the step: in Python the first time, then recorded, then repeated."""
+        result: R = self._called(args, kwargs)
+        return result
+
+    def _called(self, args: Any, kwargs: Any) -> Any:
+        if _core._is_recording():  # part of a larger step
+            return self._function(*args, **kwargs)
+        tensors: list[Tensor] = []
+        try:
+            key = _taken_apart((args, kwargs), tensors)
+        except _UnhashableError as error:
+            return self._eager(args, kwargs, str(error))
+        for place, recorded in reversed(self._plans.items()):
+            if place[0] == key and (found := recorded.run(tensors)) is not _MISSING:
+                self._plans.move_to_end(place)
+                return found
+        layouts = (key, tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors), _core.is_grad_enabled())
+        if layouts not in self._seen:
+            self._seen.add(layouts)
+            return self._eager(args, kwargs, None)
+        if self._recordings >= _RECORDINGS:
+            return self._eager(args, kwargs, f"it was recorded {_RECORDINGS} times, and something differed each time")
+        if any(tensor.requires_grad for tensor in tensors):
+            return self._eager(args, kwargs, "an argument requires grad; make it a closed-over tensor")
+        if not self._lock.acquire(blocking=False):  # another thread is recording
+            return self._eager(args, kwargs, None)
+        try:
+            return self._record(key, args, kwargs, tensors)
+        finally:
+            self._lock.release()
+
+    def _eager(self, args: Any, kwargs: Any, reason: str | None) -> Any:
+        if reason is not None and reason != self._reason:
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            warnings.warn(f"capture: {name} is run in Python each time: {reason}", stacklevel=3)
+        self._reason = reason
+        return _rebuilt(self._function(*args, **kwargs), Tensor.detach)
+
+    def _record(self, key: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        self._recordings += 1
+        inputs = [tensor.detach().clone() for tensor in tensors]
+        if any(a.stride() != b.stride() for a, b in zip(tensors, inputs, strict=True)):
+            return self._eager(args, kwargs, "an argument has gaps in memory; pass x.contiguous()")
+        stand_ins = iter(inputs)
+        args, kwargs = _rebuilt((args, kwargs), lambda _: next(stand_ins))
+        names = _Names(self._function)
+        modules: dict[int, _Module] = {}
+
+        def saw(module: Module) -> None:
+            held = (module._parameters, module._buffers, module._modules)
+            modules.setdefault(id(module), _Module(module, module.training, *(list(each.values()) for each in held)))
+
+        recorder = _core._StepRecorder(inputs)
+        recorder.begin()
+        try:
+            with modules_seen(saw):
+                output = self._function(*args, **kwargs)
+        finally:
+            recorder.end()
+        results: list[Tensor] = []
+        output = _rebuilt(output, Tensor.detach)
+
+        def slot(tensor: Tensor) -> _Slot:
+            results.append(tensor)
+            return _Slot(len(results) - 1)
+
+        structure = _rebuilt(output, slot)
+        del args, kwargs
+        if recorder.leaks(results):
+            gc.collect()
+        plan = recorder.finish(results)
+        if plan is None:
+            self._refused(recorder.why(), tensors, inputs)
+            return output
+        if not names.unchanged() or not all(module.unchanged() for module in modules.values()):
+            self._refused("it changes a name that it reads, or a module", tensors, inputs)
+            return output
+        self._reason = None
+        self._plans[key, self._recordings] = _Recorded(plan, structure, list(modules.values()), names)
+        if len(self._plans) > _PLANS:
+            self._plans.popitem(last=False)
+        return output
+
+    def _refused(self, reason: str, tensors: list[Tensor], inputs: list[Tensor]) -> None:
+        if reason.endswith("an argument in place"):
+            for tensor, stand_in in zip(tensors, inputs, strict=True):
+                tensor.copy_(stand_in)
+        self._recordings = _RECORDINGS
+        if reason != self._reason:
+            name = getattr(self._function, "__qualname__", repr(self._function))
+            warnings.warn(f"capture: {name} is run in Python each time: {reason}", stacklevel=4)
+        self._reason = reason
+
+
+def capture(step: Callable[P, R]) -> CapturedStep[P, R]:
+    """Return `step` so that repeated calls are done in one native call, with the same bits.
+
+    The first call with arguments of some shapes and dtypes runs in Python, the second is recorded while it runs, later ones
+    repeat what was recorded: kernels, checks of values, gradients of parameters, updates of optimizers. A step may hold a forward
+    pass, ``backward``, clipping, several models and optimizers; or a forward pass alone.
+
+    Parameters
+    ----------
+    step : callable
+        A function of tensors (also in tuples, lists and dicts) and of other values, which are part of what is compared. Tensors
+        it closes over are read where they live, so parameters, buffers, learning rates and random numbers go on as in Python.
+        Other values that it reads while it is recorded, such as attributes, are frozen; names it reads are compared.
+
+    Returns
+    -------
+    CapturedStep
+        Called as `step`. Tensors it returns are detached from the graph, and are fresh ones in each call. ``.reason`` says why
+        calls run in Python, if they do; ``.plans`` holds what was recorded.
+
+    Warns
+    -----
+    UserWarning
+        Once for each reason why the step cannot be repeated: it reads values (``item()``, ``bool()``), runs Python during
+        backward (hooks, `autograd.Function`), keeps a tensor for later, changes an argument or the settings of an optimizer.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> model = dnn.nn.Linear(4, 1)
+    >>> optimizer = dnn.optim.Adam(model.parameters(), lr=0.1)
+    >>> @dnn.capture
+    ... def step(x, y):
+    ...     optimizer.zero_grad()
+    ...     loss = dnn.nn.functional.mse_loss(model(x), y)
+    ...     loss.backward()
+    ...     optimizer.step()
+    ...     return loss
+    >>> x, y = dnn.ones(8, 4), dnn.zeros(8, 1)
+    >>> losses = [step(x, y).item() for _ in range(100)]
+    >>> losses[-1] < losses[0], len(step.plans), step.reason
+    (True, 1, None)
+    """
+    return CapturedStep(step)
