@@ -1,6 +1,7 @@
-"""Training steps of perceptrons and autoencoders: dnncore, hand-written NumPy, and PyTorch at its best.
+"""Training steps of perceptrons and autoencoders: dnncore in Python and captured, hand-written NumPy, and PyTorch at its best.
 
-PyTorch runs eagerly with its fused optimizer and, with --compile, compiled as well; `x torch` is against the better one.
+PyTorch runs eagerly with its fused optimizer and, with --compile, compiled as well; `x torch` and `captured x` are against the
+better one. `kernels` are the launches of the captured step alone, in a native loop: what capturing can reach.
 """
 
 from itertools import pairwise
@@ -45,11 +46,14 @@ COLUMNS = [
     ("spread", 6, ".2f"),
     ("GF/s", 7, ".1f"),
     ("fraction", 8, ".3f"),
+    ("captured", 9, ".1f"),
+    ("kernels", 9, ".1f"),
     ("NumPy us", 9, ".1f"),
     ("torch us", 9, ".1f"),
     ("compiled", 9, ".1f"),
     ("x NumPy", 7, ".2f"),
     ("x torch", 7, ".2f"),
+    ("captured x", 10, ".2f"),
 ]
 
 
@@ -58,7 +62,7 @@ def initial(sizes, random):
     return weights, [np.zeros(o, np.float32) for o in sizes[1:]]
 
 
-def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, **options):
+def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, captured=False, **options):
     """A closure that runs one step with the vocabulary dnncore and PyTorch share."""
     layers = []
     for i, (inputs, outputs) in enumerate(pairwise(job.sizes)):
@@ -72,20 +76,22 @@ def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=Fal
     loss_of = lib.nn.CrossEntropyLoss() if job.loss == "cross_entropy" else lib.nn.MSELoss()
     x, target = as_tensor(x), as_tensor(target)
 
-    def forward():
+    def forward(x, target):
         return loss_of(model(x), target)
 
     if compiled:
         forward = lib.compile(forward)
 
-    def step():
+    def step(x, target):
         optimizer.zero_grad()
-        loss = forward()
+        loss = forward(x, target)
         loss.backward()
         optimizer.step()
         return loss
 
-    return step
+    if captured:
+        step = dnn.capture(step)
+    return step, lambda: step(x, target)
 
 
 def contenders(job, torch, compiled):
@@ -96,18 +102,20 @@ def contenders(job, torch, compiled):
     loss = getattr(reference_numpy, job.loss)
     optimizer = reference_numpy.Adam if job.optimizer == "Adam" else reference_numpy.Sgd
     by_hand = reference_numpy.MLP(weights, biases, loss, optimizer())
+    captured, replay = framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target, captured=True)
     found = {
-        "ours": framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target),
+        "ours": framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target)[1],
+        "captured": replay,
         "NumPy": lambda: by_hand.step(x, target, np.float32(LR)),
     }
     if torch is not None:
-        found["torch"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True)
+        found["torch"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True)[1]
     if torch is not None and compiled:
-        found["compiled"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True)
+        found["compiled"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True)[1]
     wide = [[array.astype(np.float64) for array in arrays] for arrays in (weights, biases)]
     exact = reference_numpy.MLP(*wide, loss, optimizer())
     wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
-    return found, lambda: exact.step(x.astype(np.float64), wide_target, LR)
+    return found, captured, lambda: exact.step(x.astype(np.float64), wide_target, LR)
 
 
 def flop(job):
@@ -121,9 +129,11 @@ def micros(timing):
 
 
 def measure(report, ceilings, job, count, options, torch):
-    found, exact = contenders(job, torch, options.compile)
+    found, captured, exact = contenders(job, torch, options.compile)
     for _ in range(3):  # the losses of the first three steps
         common.check(job.label, found, np.asarray(exact()), 1e-5)
+    (plan,) = captured.plans
+    found["kernels"] = plan.run_kernels
     timings = common.compare(found, options.quick)
     ours, rate = timings["ours"], 1e-9 * flop(job) / timings["ours"].median
     ceiling = ceilings.fma(count)
@@ -136,11 +146,14 @@ def measure(report, ceilings, job, count, options, torch):
         "spread": ours.spread,
         "GF/s": rate,
         "fraction": ceiling and rate / ceiling,
+        "captured": micros(timings["captured"]),
+        "kernels": micros(timings["kernels"]),
         "NumPy us": micros(timings["NumPy"]),
         "torch us": micros(timings.get("torch")),
         "compiled": micros(timings.get("compiled")),
         "x NumPy": common.ratio(timings["NumPy"], ours),
         "x torch": common.ratio(min(peers, key=lambda timing: timing.median, default=None), ours),
+        "captured x": common.ratio(min(peers, key=lambda timing: timing.median, default=None), timings["captured"]),
     }
     report.row(values, timings=timings)
 

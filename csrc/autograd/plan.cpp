@@ -116,10 +116,10 @@ std::unique_ptr<Plan::Room> Plan::take_room() {
 }
 
 void Plan::patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& bases) const {
-  for (const Patch& patch : patches_) {
-    if (patch.place.kind != kind) continue;
-    const std::byte* address = bases[static_cast<size_t>(patch.place.index)] + patch.place.offset;
-    std::memcpy(room.args.data() + patch.at, &address, sizeof(address));
+  auto patch = std::lower_bound(patches_.begin(), patches_.end(), kind, [](const Patch& p, Place::Kind k) { return p.place.kind < k; });
+  for (; patch != patches_.end() && patch->place.kind == kind; ++patch) {
+    const std::byte* address = bases[static_cast<size_t>(patch->place.index)] + patch->place.offset;
+    std::memcpy(room.args.data() + patch->at, &address, sizeof(address));
   }
 }
 
@@ -198,6 +198,9 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   }
   for (const auto& storage : written_) storage->bump_version();
 
+  room.used = outputs;
+  for (const Tensor& input : inputs) room.used.push_back(input.storage());
+
   std::vector<Tensor> results;
   for (const Result& result : results_) {
     if (result.place.kind == Place::Fixed) {
@@ -213,6 +216,18 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
     results.emplace_back(make_ref<TensorImpl>(storage, offset, result.shape, result.strides, result.dtype));
   }
   return results;
+}
+
+void Plan::run_kernels() {
+  std::lock_guard guard(mutex_);
+  DNN_CHECK(!rooms_.empty(), StateError, "run_kernels: expected a plan that ran before");
+  Room& room = *rooms_.back();
+  for (const Action& action : actions_) {
+    const auto index = static_cast<size_t>(action.index);
+    if (action.kind == Action::Optimize) optimizers_[index].first->step();
+    if (action.kind != Action::RunLaunch && action.kind != Action::RunWhole) continue;
+    detail::run_on_cpu(launches_[index].kernel, room.args.data() + launches_[index].args, detail::Interruptible::No);
+  }
 }
 
 std::string Plan::describe() const {
@@ -515,6 +530,8 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
   };
   for (Plan::Patch& patch : plan.patches_) settle(patch.place);
   for (Plan::Gradient& grad : plan.grads_) settle(grad.place);
+  std::stable_sort(plan.patches_.begin(), plan.patches_.end(),
+                   [](const Plan::Patch& a, const Plan::Patch& b) { return a.place.kind < b.place.kind; });
   return plan_;
 }
 

@@ -59,6 +59,8 @@ class Plan : public RefCounted {
   // Same shapes, dtypes and strides as recorded, none sharing memory with what the step uses otherwise.
   bool takes(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
+  // The launches of the last run once more, and nothing else: what a replay costs beyond them is measured against this.
+  void run_kernels();
   std::string describe() const;
 
   int64_t launches() const { return static_cast<int64_t>(launches_.size()); }
@@ -107,6 +109,7 @@ class Plan : public RefCounted {
     std::vector<std::byte> args;
     Ref<Storage> arena;
     std::vector<Ref<Storage>> kept;
+    std::vector<Ref<Storage>> used;  // inputs and results of the last run, for run_kernels()
   };
 
   bool requires_grad_is_as_recorded() const;
@@ -117,7 +120,7 @@ class Plan : public RefCounted {
   std::vector<Launch> launches_;
   std::vector<HostLook> checks_;
   std::vector<Action> actions_;
-  std::vector<Patch> patches_;
+  std::vector<Patch> patches_;  // by kind
   std::vector<Buffer> buffers_;
   std::vector<Leaf> leaves_;
   std::vector<Gradient> grads_;

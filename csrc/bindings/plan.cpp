@@ -5,6 +5,44 @@
 
 namespace dnncore::bindings {
 
+namespace {
+
+// The values of a dict are these, in this order.
+bool holds(PyObject* dict, PyObject* values) {
+  if (PyDict_GET_SIZE(dict) != PyTuple_GET_SIZE(values)) return false;
+  PyObject *key = nullptr, *value = nullptr;
+  Py_ssize_t at = 0;
+  for (Py_ssize_t i = 0; PyDict_Next(dict, &at, &key, &value); ++i)
+    if (value != PyTuple_GET_ITEM(values, i)) return false;
+  return true;
+}
+
+// Modules that ran in a step, as tuples (module, training, parameters, buffers, modules): none has changed or got hooks. In Python
+// this was half of what a replay cost.
+bool modules_unchanged(const py::list& modules) {
+  static PyObject* const training = PyUnicode_InternFromString("training");
+  static PyObject* const hooks[] = {PyUnicode_InternFromString("_forward_hooks"), PyUnicode_InternFromString("_forward_pre_hooks")};
+  static PyObject* const tables[] = {PyUnicode_InternFromString("_parameters"), PyUnicode_InternFromString("_buffers"),
+                                     PyUnicode_InternFromString("_modules")};
+  for (const py::handle entry : modules) {
+    PyObject* const tuple = entry.ptr();
+    const auto dict = py::reinterpret_steal<py::object>(PyObject_GenericGetDict(PyTuple_GET_ITEM(tuple, 0), nullptr));
+    if (!dict) throw py::error_already_set();
+    if (PyDict_GetItem(dict.ptr(), training) != PyTuple_GET_ITEM(tuple, 1)) return false;
+    for (PyObject* name : hooks) {
+      PyObject* const table = PyDict_GetItem(dict.ptr(), name);
+      if (table == nullptr || !PyDict_Check(table) || PyDict_GET_SIZE(table) != 0) return false;
+    }
+    for (int i = 0; i < 3; ++i) {
+      PyObject* const table = PyDict_GetItem(dict.ptr(), tables[i]);
+      if (table == nullptr || !PyDict_Check(table) || !holds(table, PyTuple_GET_ITEM(tuple, 2 + i))) return false;
+    }
+  }
+  return true;
+}
+
+}  // namespace
+
 void bind_plan(py::module_& m) {
   py::class_<Plan, Ref<Plan>>(m, "_Plan", "A step that can be done again in one call.")
       .def(
@@ -14,6 +52,7 @@ void bind_plan(py::module_& m) {
             return py::cast(plan.run(inputs));
           },
           py::arg("inputs"), "The results for these inputs, or None where the step must be recorded anew.")
+      .def("run_kernels", &Plan::run_kernels, "The launches of the last run once more, and nothing else; for benchmarks.")
       .def("takes", &Plan::takes, py::arg("inputs"))
       .def("mismatch", &Plan::mismatch, "What changed since the step was recorded, or an empty string.")
       .def("describe", &Plan::describe, "Launches, memory and lifetimes in words.")
@@ -29,6 +68,7 @@ void bind_plan(py::module_& m) {
       .def("finish", &StepRecorder::finish, py::arg("results"), "The plan, or None: why() says why.")
       .def("why", &StepRecorder::why);
 
+  m.def("_modules_unchanged", &modules_unchanged, py::arg("modules"));
   m.def("_is_recording", [] { return current_recorder() != nullptr; });
   m.def(
       "_cannot_repeat",

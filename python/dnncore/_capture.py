@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import operator
 import threading
 import types
 import warnings
@@ -76,29 +75,14 @@ def _filled(value: Any, tensors: Sequence[Tensor]) -> Any:
     return value
 
 
-def _same(now: Mapping[str, Any], then: Sequence[Any]) -> bool:
-    return len(now) == len(then) and all(map(operator.is_, now.values(), then))
-
-
 class _Module(NamedTuple):
-    """A module that ran in the step, as it was."""
+    """A module that ran in the step, as it was; `_core._modules_unchanged` compares."""
 
     module: Module
     training: bool
-    parameters: list[Any]
-    buffers: list[Any]
-    modules: list[Any]
-
-    def unchanged(self) -> bool:
-        module = self.module
-        return (
-            module.training is self.training
-            and not module._forward_hooks
-            and not module._forward_pre_hooks
-            and _same(module._parameters, self.parameters)
-            and _same(module._buffers, self.buffers)
-            and _same(module._modules, self.modules)
-        )
+    parameters: tuple[Any, ...]
+    buffers: tuple[Any, ...]
+    modules: tuple[Any, ...]
 
 
 class _Name(NamedTuple):
@@ -154,7 +138,7 @@ class _Recorded:
 
     def run(self, tensors: list[Tensor]) -> Any:
         """Return the results, or `_MISSING` where something has changed."""
-        if not self._names.unchanged() or not all(module.unchanged() for module in self._modules):
+        if not self._names.unchanged() or not _core._modules_unchanged(self._modules):
             return _MISSING
         results = self.plan.run(tensors)
         if results is None:
@@ -204,10 +188,13 @@ class CapturedStep(Generic[P, R]):
         if _core._is_recording():  # part of a larger step
             return self._function(*args, **kwargs)
         tensors: list[Tensor] = []
-        try:
-            key = _taken_apart((args, kwargs), tensors)
-        except _UnhashableError as error:
-            return self._eager(args, kwargs, str(error))
+        if not kwargs and all(type(value) is Tensor for value in args):  # a key by a shorter way
+            tensors, key = [*args], len(args)
+        else:
+            try:
+                key = _taken_apart((args, kwargs), tensors)
+            except _UnhashableError as error:
+                return self._eager(args, kwargs, str(error))
         for place, recorded in reversed(self._plans.items()):
             if place[0] == key and (found := recorded.run(tensors)) is not _MISSING:
                 self._plans.move_to_end(place)
@@ -246,7 +233,7 @@ class CapturedStep(Generic[P, R]):
 
         def saw(module: Module) -> None:
             held = (module._parameters, module._buffers, module._modules)
-            modules.setdefault(id(module), _Module(module, module.training, *(list(each.values()) for each in held)))
+            modules.setdefault(id(module), _Module(module, module.training, *(tuple(each.values()) for each in held)))
 
         recorder = _core._StepRecorder(inputs)
         recorder.begin()
@@ -270,7 +257,7 @@ class CapturedStep(Generic[P, R]):
         if plan is None:
             self._refused(recorder.why(), tensors, inputs)
             return output
-        if not names.unchanged() or not all(module.unchanged() for module in modules.values()):
+        if not names.unchanged() or not _core._modules_unchanged([*modules.values()]):
             self._refused("it changes a name that it reads, or a module", tensors, inputs)
             return output
         self._reason = None
