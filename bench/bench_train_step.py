@@ -37,6 +37,8 @@ JOBS = [
     Job((784, 512, 512, 10), 128, optimizer="SGD"),
 ]
 LR = 1e-3
+GAN, GAN_BATCH = ((100, 256, 512, 784), (784, 512, 256, 1)), 64
+GAN_LABEL = "GAN 100-256-512-784-512-256-1, 64"
 
 COLUMNS = [
     ("layers, batch, optimizer", 36, ""),
@@ -92,6 +94,73 @@ def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=Fal
     if captured:
         step = dnn.capture(step)
     return step, lambda: step(x, target)
+
+
+def perceptron(lib, as_tensor, sizes, random):
+    layers = []
+    for inputs, outputs in pairwise(sizes):
+        layer = lib.nn.Linear(inputs, outputs)
+        with lib.no_grad():
+            layer.weight.copy_(
+                as_tensor(random.standard_normal((outputs, inputs), dtype=np.float32) / np.float32(np.sqrt(inputs)))
+            )
+            layer.bias.zero_()
+        layers += [layer, lib.nn.ReLU()]
+    return lib.nn.Sequential(*layers[:-1])
+
+
+def gan_step(lib, as_tensor, captured=False, wide=False, **options):
+    """A closure that trains a critic on real and made images, then the generator through it; returns the critic's loss."""
+    random = np.random.default_rng(7)
+    generator, critic = (perceptron(lib, as_tensor, sizes, random) for sizes in GAN)
+    if wide:
+        generator, critic = generator.double(), critic.double()
+    first, second = (lib.optim.Adam(model.parameters(), lr=2e-4, betas=(0.5, 0.999), **options) for model in (generator, critic))
+    real = as_tensor(random.standard_normal((GAN_BATCH, GAN[1][0]), dtype=np.float32))
+    noise = as_tensor(random.standard_normal((GAN_BATCH, GAN[0][0]), dtype=np.float32))
+    yes, no = (as_tensor(np.full((GAN_BATCH, 1), value, np.float32)) for value in (1, 0))
+    loss_of = lib.nn.BCEWithLogitsLoss()
+
+    def step(noise, real):
+        made = generator(noise)
+        second.zero_grad()
+        loss = loss_of(critic(real), yes) + loss_of(critic(made.detach()), no)
+        loss.backward()
+        second.step()
+        first.zero_grad()
+        loss_of(critic(made), yes).backward()
+        first.step()
+        return loss
+
+    if captured:
+        step = dnn.capture(step)
+    return step, lambda: step(noise, real)
+
+
+def measure_gan(report, count, options, torch):
+    captured, replay = gan_step(dnn, dnn.from_numpy, captured=True)
+    found = {"ours": gan_step(dnn, dnn.from_numpy)[1], "captured": replay}
+    if torch is not None:
+        found["torch"] = gan_step(torch, torch.from_numpy, fused=True)[1]
+    exact = gan_step(dnn, lambda array: dnn.from_numpy(array.astype(np.float64)), wide=True)[1]
+    for _ in range(3):
+        common.check(GAN_LABEL, found, common.to_numpy(exact()), 1e-5)
+    (plan,) = captured.plans
+    found["kernels"] = plan.run_kernels
+    timings = common.compare(found, options.quick)
+    ours = timings["ours"]
+    values = {
+        "layers, batch, optimizer": GAN_LABEL,
+        "threads": count,
+        "ours us": ours.median * 1e6,
+        "best us": ours.min * 1e6,
+        "spread": ours.spread,
+        **{name: micros(timings[name]) for name in ("captured", "kernels")},
+        "torch us": micros(timings.get("torch")),
+        "x torch": common.ratio(timings.get("torch"), ours),
+        "captured x": common.ratio(timings.get("torch"), timings["captured"]),
+    }
+    report.row(values, timings=timings)
 
 
 def contenders(job, torch, compiled):
@@ -168,6 +237,8 @@ def main():
             for job in JOBS:
                 if options.filter in job.label:
                     measure(report, ceilings, job, count, options, torch)
+            if options.filter in GAN_LABEL:
+                measure_gan(report, count, options, torch)
     report.finish(ceilings)
 
 

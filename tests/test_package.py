@@ -148,6 +148,15 @@ def test_readme_example_runs(capsys):
     assert float(re.search(r"0\.\d+", capsys.readouterr().out)[0]) >= 0.96
 
 
+@pytest.mark.parametrize("page", sorted(page.name for page in (README.parent / "docs").glob("*.md")))
+def test_pages_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / page).read_text(), re.DOTALL)
+    namespace: dict[str, object] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), namespace)
+
+
 def test_readme_has_the_two_commands():
     commands = [line for line in README.read_text().splitlines() if line.startswith("pip install ")]
     assert len(commands) == 2
