@@ -64,8 +64,12 @@ def initial(sizes, random):
     return weights, [np.zeros(o, np.float32) for o in sizes[1:]]
 
 
+def bound(step, arguments):
+    return lambda: step(*arguments)
+
+
 def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, captured=False, **options):
-    """A closure that runs one step with the vocabulary dnncore and PyTorch share."""
+    """A step with the vocabulary dnncore and PyTorch share, and its arguments."""
     layers = []
     for i, (inputs, outputs) in enumerate(pairwise(job.sizes)):
         layer = lib.nn.Linear(inputs, outputs)
@@ -93,7 +97,7 @@ def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=Fal
 
     if captured:
         step = dnn.capture(step)
-    return step, lambda: step(x, target)
+    return step, (x, target)
 
 
 def perceptron(lib, as_tensor, sizes, random):
@@ -110,7 +114,7 @@ def perceptron(lib, as_tensor, sizes, random):
 
 
 def gan_step(lib, as_tensor, captured=False, wide=False, **options):
-    """A closure that trains a critic on real and made images, then the generator through it; returns the critic's loss."""
+    """A step that trains a critic on real and made images, then the generator through it; and its arguments."""
     random = np.random.default_rng(7)
     generator, critic = (perceptron(lib, as_tensor, sizes, random) for sizes in GAN)
     if wide:
@@ -134,19 +138,19 @@ def gan_step(lib, as_tensor, captured=False, wide=False, **options):
 
     if captured:
         step = dnn.capture(step)
-    return step, lambda: step(noise, real)
+    return step, (noise, real)
 
 
 def measure_gan(report, count, options, torch):
-    captured, replay = gan_step(dnn, dnn.from_numpy, captured=True)
-    found = {"ours": gan_step(dnn, dnn.from_numpy)[1], "captured": replay}
+    captured, arguments = gan_step(dnn, dnn.from_numpy, captured=True)
+    found = {"ours": bound(*gan_step(dnn, dnn.from_numpy)), "captured": bound(captured, arguments)}
     if torch is not None:
-        found["torch"] = gan_step(torch, torch.from_numpy, fused=True)[1]
-    exact = gan_step(dnn, lambda array: dnn.from_numpy(array.astype(np.float64)), wide=True)[1]
+        found["torch"] = bound(*gan_step(torch, torch.from_numpy, fused=True))
+    exact = bound(*gan_step(dnn, lambda array: dnn.from_numpy(array.astype(np.float64)), wide=True))
     for _ in range(3):
         common.check(GAN_LABEL, found, common.to_numpy(exact()), 1e-5)
     (plan,) = captured.plans
-    found["kernels"] = plan.run_kernels
+    found["kernels"] = lambda: plan.run_kernels(arguments)
     timings = common.compare(found, options.quick)
     ours = timings["ours"]
     values = {
@@ -171,20 +175,20 @@ def contenders(job, torch, compiled):
     loss = getattr(reference_numpy, job.loss)
     optimizer = reference_numpy.Adam if job.optimizer == "Adam" else reference_numpy.Sgd
     by_hand = reference_numpy.MLP(weights, biases, loss, optimizer())
-    captured, replay = framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target, captured=True)
+    captured, arguments = framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target, captured=True)
     found = {
-        "ours": framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target)[1],
-        "captured": replay,
+        "ours": bound(*framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target)),
+        "captured": bound(captured, arguments),
         "NumPy": lambda: by_hand.step(x, target, np.float32(LR)),
     }
     if torch is not None:
-        found["torch"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True)[1]
+        found["torch"] = bound(*framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True))
     if torch is not None and compiled:
-        found["compiled"] = framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True)[1]
+        found["compiled"] = bound(*framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True))
     wide = [[array.astype(np.float64) for array in arrays] for arrays in (weights, biases)]
     exact = reference_numpy.MLP(*wide, loss, optimizer())
     wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
-    return found, captured, lambda: exact.step(x.astype(np.float64), wide_target, LR)
+    return found, lambda: captured.plans[0].run_kernels(arguments), lambda: exact.step(x.astype(np.float64), wide_target, LR)
 
 
 def flop(job):
@@ -198,11 +202,10 @@ def micros(timing):
 
 
 def measure(report, ceilings, job, count, options, torch):
-    found, captured, exact = contenders(job, torch, options.compile)
+    found, kernels, exact = contenders(job, torch, options.compile)
     for _ in range(3):  # the losses of the first three steps
         common.check(job.label, found, np.asarray(exact()), 1e-5)
-    (plan,) = captured.plans
-    found["kernels"] = plan.run_kernels
+    found["kernels"] = kernels
     timings = common.compare(found, options.quick)
     ours, rate = timings["ours"], 1e-9 * flop(job) / timings["ours"].median
     ceiling = ceilings.fma(count)

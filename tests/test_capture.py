@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import signal
 import threading
 import warnings
 
@@ -555,6 +557,16 @@ def test_other_layouts_are_recorded_by_themselves():
     assert len(step.plans) == 4
 
 
+def test_many_layouts_in_turn():
+    step = dnn.capture(lambda x: x * 2)
+    for n in [*range(1, 40)] * 2:
+        for _ in range(3):
+            assert step(dnn.ones(n)).shape == (n,)
+    assert len(step.plans) == 8
+    with pytest.warns(UserWarning, match="32 recordings in a row could not be repeated"):
+        [step(dnn.ones(n)) for n in range(1, 40)]  # more than are kept, and none twice
+
+
 def test_an_argument_that_the_step_knows_otherwise():
     data = dnn.ones(4)
 
@@ -679,7 +691,8 @@ def test_what_cannot_be_repeated_runs_in_python(name):
 
     with pytest.warns(UserWarning, match="is run in Python each time") as caught:
         repeated()
-    assert len(caught) <= 2  # each reason once
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
     assert reason in str(caught[0].message)
     assert step.plans == []
     assert step.reason is not None
@@ -691,8 +704,9 @@ def test_arguments_that_cannot_be_captured():
     step(x, 1)
     with pytest.warns(UserWarning, match="requires grad"):
         step(x, 1)
-    with pytest.warns(UserWarning, match="argument of type set"):
-        step(dnn.ones(3), {1})
+    for value, kind in [({1}, "set"), (np.ones(3), "ndarray"), (object(), "object")]:
+        with pytest.warns(UserWarning, match=f"argument of type {kind}"):
+            step(dnn.ones(3), value)
     step(dnn.ones(6)[::2], 1)
     with pytest.warns(UserWarning, match="gaps in memory"):
         step(dnn.ones(6)[::2], 1)
@@ -743,3 +757,36 @@ def test_an_error_while_recording_leaves_nothing_behind():
     fails = False
     for _ in range(3):
         assert step(dnn.ones(3)).tolist() == [2] * 3
+
+
+def test_ctrl_c_leaves_whole_updates():
+    """All entries of all parameters are moved by the same amount in each update: so they stay equal."""
+    first, second = (nn.Parameter(dnn.zeros(n)) for n in (70_000, 5))
+    optimizer = optim.SGD([first, second], lr=1.0)
+
+    @dnn.capture
+    def step(x):
+        optimizer.zero_grad()
+        busy = x
+        for _ in range(4):
+            busy = (busy @ x).tanh()
+        (first.sum() + second.sum() + 0 * busy.sum()).backward()
+        optimizer.step()
+
+    x = dnn.rand(1200, 1200)
+    for _ in range(3):
+        step(x)
+    assert len(step.plans) == 1
+    for delay in (0.02, 0.05, 0.08, 0.11, 0.14):
+        timer = threading.Timer(delay, os.kill, (os.getpid(), signal.SIGINT))
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012
+            timer.start()
+            while True:
+                step(x)
+        timer.join()
+        (value,) = {*first.tolist(), *second.tolist()}
+        assert value == round(value) <= -3
+    before = value
+    step(x)
+    assert {*first.tolist(), *second.tolist()} == {before - 1}
+    assert len(step.plans) == 1

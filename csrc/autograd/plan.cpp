@@ -34,10 +34,6 @@ bool changes_since(uint64_t seen, Fn&& fn) {
   return true;
 }
 
-bool same_layout(const Tensor& a, const Tensor& b) {
-  return a.dtype() == b.dtype() && a.shape() == b.shape() && a.strides() == b.strides();
-}
-
 const char* kind_name(Place::Kind kind) {
   constexpr const char* names[] = {"outside", "input", "gradient before", "arena", "gradient", "result"};
   return names[kind];
@@ -87,7 +83,7 @@ bool Plan::requires_grad_is_as_recorded() const {
 bool Plan::takes(const std::vector<Tensor>& inputs) const {
   if (inputs.size() != inputs_.size()) return false;
   for (size_t i = 0; i < inputs.size(); ++i) {
-    if (!same_layout(inputs[i], inputs_[i]) || inputs[i].requires_grad()) return false;
+    if (!(Layout(inputs[i]) == inputs_[i]) || inputs[i].requires_grad()) return false;
     if (fixed_set_.count(inputs[i].storage().get()) != 0) return false;
     for (const Leaf& leaf : leaves_)
       if (leaf.tensor->grad && leaf.tensor->grad->storage == inputs[i].storage()) return false;
@@ -123,17 +119,12 @@ void Plan::patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& ba
   }
 }
 
-std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
-  struct Returned {  // the room goes back however this ends
-    Plan& plan;
-    std::unique_ptr<Room> room;
-    ~Returned() {
-      std::lock_guard guard(plan.mutex_);
-      plan.rooms_.push_back(std::move(room));
-    }
-  } returned{*this, take_room()};
-  Room& room = *returned.room;
+Plan::Stay::~Stay() {
+  std::lock_guard guard(plan_.mutex_);
+  plan_.rooms_.push_back(std::move(room_));
+}
 
+std::vector<Ref<Storage>> Plan::move_in(Room& room, const std::vector<Tensor>& inputs) {
   std::vector<Ref<Storage>> outputs;
   std::vector<std::byte*> bases;
   const auto place_all = [&](Place::Kind kind) {
@@ -167,6 +158,13 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
     for (const auto& storage : room.kept) bases.push_back(storage->data());
     place_all(Place::Kept);
   }
+  return outputs;
+}
+
+std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
+  Stay stay(*this);
+  Room& room = stay.room();
+  const std::vector<Ref<Storage>> outputs = move_in(room, inputs);
 
   for (const Action& action : actions_) {
     const auto index = static_cast<size_t>(action.index);
@@ -198,9 +196,6 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   }
   for (const auto& storage : written_) storage->bump_version();
 
-  room.used = outputs;
-  for (const Tensor& input : inputs) room.used.push_back(input.storage());
-
   std::vector<Tensor> results;
   for (const Result& result : results_) {
     if (result.place.kind == Place::Fixed) {
@@ -218,15 +213,15 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   return results;
 }
 
-void Plan::run_kernels() {
-  std::lock_guard guard(mutex_);
-  DNN_CHECK(!rooms_.empty(), StateError, "run_kernels: expected a plan that ran before");
-  Room& room = *rooms_.back();
+void Plan::run_kernels(const std::vector<Tensor>& inputs) {
+  DNN_CHECK(takes(inputs) && mismatch().empty(), StateError, "run_kernels: expected inputs and a state that the plan fits");
+  Stay stay(*this);
+  const std::vector<Ref<Storage>> outputs = move_in(stay.room(), inputs);
   for (const Action& action : actions_) {
     const auto index = static_cast<size_t>(action.index);
     if (action.kind == Action::Optimize) optimizers_[index].first->step();
     if (action.kind != Action::RunLaunch && action.kind != Action::RunWhole) continue;
-    detail::run_on_cpu(launches_[index].kernel, room.args.data() + launches_[index].args, detail::Interruptible::No);
+    detail::run_on_cpu(launches_[index].kernel, stay.room().args.data() + launches_[index].args, detail::Interruptible::No);
   }
 }
 
@@ -275,8 +270,8 @@ std::string Plan::describe() const {
 
 // --- Recording --------------------------------------------------------------------------------------------------------
 
-StepRecorder::StepRecorder(const std::vector<Tensor>& inputs) : plan_(make_ref<Plan>()) {
-  plan_->inputs_ = inputs;
+StepRecorder::StepRecorder(const std::vector<Tensor>& inputs) : inputs_(inputs), plan_(make_ref<Plan>()) {
+  for (const Tensor& input : inputs) plan_->inputs_.emplace_back(input);
   plan_->threads_ = parallel::num_threads();
   plan_->isa_ = cpu::table().isa;
   plan_->grad_mode_ = GradMode::enabled();
@@ -289,9 +284,9 @@ void StepRecorder::begin() {
   for (auto& storage : Storage::all())
     if (storage->bytes() > 0) known_.push_back({storage->data(), static_cast<int64_t>(storage->bytes()), storage, -1});
   std::sort(known_.begin(), known_.end(), [](const Known& a, const Known& b) { return a.data < b.data; });
-  for (size_t i = 0; i < plan_->inputs_.size(); ++i)
+  for (size_t i = 0; i < inputs_.size(); ++i)
     for (Known& known : known_)
-      if (known.storage == plan_->inputs_[i].storage()) known.input = static_cast<int>(i);
+      if (known.storage == inputs_[i].storage()) known.input = static_cast<int>(i);
   before_ = set_recorder(this);
   begun_ = true;
 }
@@ -368,7 +363,7 @@ bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
   Known& known = known_[static_cast<size_t>(found.known)];
   if (known.input >= 0) {
     if (writes) refuse(concat(op, " changes an argument in place"));
-    const Tensor& input = plan_->inputs_[static_cast<size_t>(known.input)];
+    const Tensor& input = inputs_[static_cast<size_t>(known.input)];
     place = {Place::Input, known.input,
              static_cast<const std::byte*>(known.data) + found.offset - static_cast<const std::byte*>(input.data())};
     return true;
@@ -504,9 +499,9 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
       entry.place = {place.kind, place.index, offset};
     } else {
       entry.fixed = result.detach();
-      for (size_t i = 0; i < plan.inputs_.size(); ++i)
-        if (plan.inputs_[i].storage() == result.storage()) {
-          const int64_t from = plan.inputs_[i].impl()->offset * static_cast<int64_t>(itemsize(result.dtype()));
+      for (size_t i = 0; i < inputs_.size(); ++i)
+        if (inputs_[i].storage() == result.storage()) {
+          const int64_t from = inputs_[i].impl()->offset * static_cast<int64_t>(itemsize(result.dtype()));
           entry.place = {Place::Input, static_cast<int32_t>(i), offset - from};
           entry.fixed = {};
         }

@@ -59,8 +59,8 @@ class Plan : public RefCounted {
   // Same shapes, dtypes and strides as recorded, none sharing memory with what the step uses otherwise.
   bool takes(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
-  // The launches of the last run once more, and nothing else: what a replay costs beyond them is measured against this.
-  void run_kernels();
+  // The launches alone, without checks, gradients and results: what a replay costs beyond them is measured against this.
+  void run_kernels(const std::vector<Tensor>& inputs);
   std::string describe() const;
 
   int64_t launches() const { return static_cast<int64_t>(launches_.size()); }
@@ -78,6 +78,13 @@ class Plan : public RefCounted {
     const char* op;
     std::string module;
     uint32_t args, size;  // their place in args_
+  };
+  struct Layout {
+    explicit Layout(const Tensor& x) : shape(x.shape()), strides(x.strides()), dtype(x.dtype()) {}
+    bool operator==(const Layout&) const = default;
+    Shape shape;
+    Strides strides;
+    DType dtype;
   };
   struct Buffer {  // a storage of the step
     int64_t bytes = 0;
@@ -109,11 +116,23 @@ class Plan : public RefCounted {
     std::vector<std::byte> args;
     Ref<Storage> arena;
     std::vector<Ref<Storage>> kept;
-    std::vector<Ref<Storage>> used;  // inputs and results of the last run, for run_kernels()
   };
 
   bool requires_grad_is_as_recorded() const;
+  // Takes a room out and puts it back.
+  class Stay {
+   public:
+    explicit Stay(Plan& plan) : plan_(plan), room_(plan.take_room()) {}
+    ~Stay();
+    Stay(const Stay&) = delete;
+    Room& room() { return *room_; }
+
+   private:
+    Plan& plan_;
+    std::unique_ptr<Room> room_;
+  };
   std::unique_ptr<Room> take_room();
+  std::vector<Ref<Storage>> move_in(Room& room, const std::vector<Tensor>& inputs);  // returns the memory of the results
   void patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& bases) const;
 
   std::vector<std::byte> args_;
@@ -128,7 +147,7 @@ class Plan : public RefCounted {
   std::vector<Ref<Storage>> fixed_;                                  // keeps them
   std::vector<Ref<Storage>> written_;                                // of those: versions move on
   std::unordered_map<const Storage*, int> fixed_set_;
-  std::vector<Tensor> inputs_;  // as recorded: layouts only
+  std::vector<Layout> inputs_;
   std::vector<Result> results_;
   std::vector<int64_t> kept_bytes_, output_bytes_;
   int64_t arena_bytes_ = 0, live_bytes_ = 0;
@@ -203,6 +222,7 @@ class StepRecorder final : public Recorder {
   bool is_made(const Storage& storage) const;
   void pack();
 
+  std::vector<Tensor> inputs_;
   Recorder* before_ = nullptr;
   bool begun_ = false;
   std::string why_;

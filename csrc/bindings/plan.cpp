@@ -52,7 +52,7 @@ void bind_plan(py::module_& m) {
             return py::cast(plan.run(inputs));
           },
           py::arg("inputs"), "The results for these inputs, or None where the step must be recorded anew.")
-      .def("run_kernels", &Plan::run_kernels, "The launches of the last run once more, and nothing else; for benchmarks.")
+      .def("run_kernels", &Plan::run_kernels, py::arg("inputs"), "The launches alone; for benchmarks.")
       .def("takes", &Plan::takes, py::arg("inputs"))
       .def("mismatch", &Plan::mismatch, "What changed since the step was recorded, or an empty string.")
       .def("describe", &Plan::describe, "Launches, memory and lifetimes in words.")

@@ -93,8 +93,9 @@ bool holds_probabilities(const Tensor& x, const Tensor& target) {
   return is_floating(target.dtype()) && (target.shape() == x.shape() || target.ndim() > std::max(x.ndim() - 1, 1));
 }
 
-// 1 where the sum of weights is 0: nothing depends on the scores there, and the gradient is 0.
-Tensor divisor(const Tensor& total) {
+// 1 where the sum of weights is 0: nothing depends on the scores there, and the gradient is 0. Without class weights it is a count.
+Tensor divisor(const Tensor& total, bool is_count) {
+  if (is_count) return binary(BinaryOp::maximum, total, Scalar::of(1.0));
   return where(binary(BinaryOp::eq, total, Scalar::of(0.0)), scalar_tensor(Scalar::of(1.0), total.dtype()), total);
 }
 
@@ -172,7 +173,7 @@ Tensor fused_cross_entropy(const ClassLoss& loss, const Tensor& x, const Tensor&
       Tensor share = g;
       if (loss.reduction == Reduction::None) share = reshape(g, {count, 1});
       if (loss.reduction == Reduction::Mean)
-        share = total.defined() ? binary(BinaryOp::div, g, divisor(total)) : binary(BinaryOp::div, g, Scalar::of(count));
+        share = total.defined() ? binary(BinaryOp::div, g, divisor(total, !weight.defined())) : binary(BinaryOp::div, g, Scalar::of(count));
       const Tensor each = GradMode::enabled() ? composed_slope(loss, scores, target, weight) : slope;
       return {from_rows(binary(BinaryOp::mul, each, share), scores.shape())};
     });

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
+import enum
 import functools
 import gc
+import itertools
 import threading
 import types
 import warnings
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.nn._hooks import modules_seen
 from dnncore.nn.module import Module
+from dnncore.optim.optimizer import Optimizer
 
+_COMPARED = (
+    *(type(None), bool, int, float, complex, str, bytes, range, enum.Enum, type, types.FunctionType, types.BuiltinFunctionType),
+    *(_core.dtype, Module, Optimizer),
+)
 P = ParamSpec("P")
 R = TypeVar("R")
 
 _PLANS = 8  # of one step, the most recently used
-_RECORDINGS = 32  # of one step, after which it stays eager
+_RECORDINGS = 32  # of one step in a row, none of them repeated: it stays in Python from then on
 
 
 class _Slot(NamedTuple):
@@ -29,7 +36,7 @@ class _Slot(NamedTuple):
     place: int
 
 
-class _UnhashableError(TypeError):
+class _UncomparedError(TypeError):
     pass
 
 
@@ -40,12 +47,10 @@ def _taken_apart(value: Any, tensors: list[Tensor]) -> Any:
         return _Slot
     if isinstance(value, (tuple, list)):
         return type(value), *(_taken_apart(item, tensors) for item in value)
-    if isinstance(value, Mapping):
+    if type(value) in (dict, OrderedDict):
         return type(value), *((key, _taken_apart(item, tensors)) for key, item in value.items())
-    try:
-        hash(value)
-    except TypeError:
-        raise _UnhashableError(f"an argument of type {type(value).__name__} cannot be compared; pass a tensor") from None
+    if not isinstance(value, _COMPARED):  # another object may hold tensors that change
+        raise _UncomparedError(f"an argument of type {type(value).__name__} cannot be compared; pass tensors")
     return type(value), value
 
 
@@ -57,7 +62,7 @@ def _rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
         return type(value)(*(_rebuilt(item, replace) for item in value))
     if isinstance(value, (tuple, list)):
         return type(value)(_rebuilt(item, replace) for item in value)
-    if isinstance(value, dict):
+    if type(value) in (dict, OrderedDict):
         return type(value)((key, _rebuilt(item, replace)) for key, item in value.items())
     return value
 
@@ -70,7 +75,7 @@ def _filled(value: Any, tensors: Sequence[Tensor]) -> Any:
         return type(value)(*(_filled(item, tensors) for item in value))
     if isinstance(value, (tuple, list)):
         return type(value)(_filled(item, tensors) for item in value)
-    if isinstance(value, dict):
+    if type(value) in (dict, OrderedDict):
         return type(value)((key, _filled(item, tensors)) for key, item in value.items())
     return value
 
@@ -156,9 +161,11 @@ class CapturedStep(Generic[P, R]):
         self._function = function
         self._seen: set[Any] = set()
         self._plans: OrderedDict[tuple[Any, int], _Recorded] = OrderedDict()
-        self._recordings = 0
+        self._numbers = itertools.count()
+        self._recordings = 0  # since the last repetition
         self._lock = threading.Lock()
         self._reason: str | None = None
+        self._refusal: str | None = None  # of a recording: it would be the next one's too
 
     @property
     def reason(self) -> str | None:
@@ -193,18 +200,22 @@ class CapturedStep(Generic[P, R]):
         else:
             try:
                 key = _taken_apart((args, kwargs), tensors)
-            except _UnhashableError as error:
+            except _UncomparedError as error:
                 return self._eager(args, kwargs, str(error))
-        for place, recorded in reversed(self._plans.items()):
+        for place, recorded in [*reversed(self._plans.items())]:  # a copy: other threads may call too
             if place[0] == key and (found := recorded.run(tensors)) is not _MISSING:
-                self._plans.move_to_end(place)
+                self._recordings = 0
+                if place in self._plans:
+                    self._plans.move_to_end(place)
                 return found
         layouts = (key, tuple((tensor.shape, tensor.stride(), tensor.dtype) for tensor in tensors), _core.is_grad_enabled())
         if layouts not in self._seen:
             self._seen.add(layouts)
             return self._eager(args, kwargs, None)
+        if self._refusal is not None:
+            return self._eager(args, kwargs, self._refusal)
         if self._recordings >= _RECORDINGS:
-            return self._eager(args, kwargs, f"it was recorded {_RECORDINGS} times, and something differed each time")
+            return self._eager(args, kwargs, f"{_RECORDINGS} recordings in a row could not be repeated")
         if any(tensor.requires_grad for tensor in tensors):
             return self._eager(args, kwargs, "an argument requires grad; make it a closed-over tensor")
         if not self._lock.acquire(blocking=False):  # another thread is recording
@@ -215,11 +226,14 @@ class CapturedStep(Generic[P, R]):
             self._lock.release()
 
     def _eager(self, args: Any, kwargs: Any, reason: str | None) -> Any:
+        self._tell(reason, 5)
+        return _rebuilt(self._function(*args, **kwargs), Tensor.detach)
+
+    def _tell(self, reason: str | None, level: int) -> None:
         if reason is not None and reason != self._reason:
             name = getattr(self._function, "__qualname__", repr(self._function))
-            warnings.warn(f"capture: {name} is run in Python each time: {reason}", stacklevel=3)
+            warnings.warn(f"capture: {name} is run in Python each time: {reason}", stacklevel=level)
         self._reason = reason
-        return _rebuilt(self._function(*args, **kwargs), Tensor.detach)
 
     def _record(self, key: Any, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         self._recordings += 1
@@ -261,7 +275,7 @@ class CapturedStep(Generic[P, R]):
             self._refused("it changes a name that it reads, or a module", tensors, inputs)
             return output
         self._reason = None
-        self._plans[key, self._recordings] = _Recorded(plan, structure, list(modules.values()), names)
+        self._plans[key, next(self._numbers)] = _Recorded(plan, structure, list(modules.values()), names)
         if len(self._plans) > _PLANS:
             self._plans.popitem(last=False)
         return output
@@ -270,11 +284,8 @@ class CapturedStep(Generic[P, R]):
         if reason.endswith("an argument in place"):
             for tensor, stand_in in zip(tensors, inputs, strict=True):
                 tensor.copy_(stand_in)
-        self._recordings = _RECORDINGS
-        if reason != self._reason:
-            name = getattr(self._function, "__qualname__", repr(self._function))
-            warnings.warn(f"capture: {name} is run in Python each time: {reason}", stacklevel=4)
-        self._reason = reason
+        self._refusal = reason
+        self._tell(reason, 6)
 
 
 def capture(step: Callable[P, R]) -> CapturedStep[P, R]:
