@@ -62,7 +62,7 @@ std::string Plan::mismatch() const {
   }
   for (const auto& [optimizer, generation] : optimizers_)
     if (optimizer->generation() != generation) return "hooks or a loaded state of an optimizer";
-  if (changes_seen_ == change_count) return {};
+  if (changes_seen_ == change_count && changed_.empty()) return {};
   return requires_grad_is_as_recorded() ? std::string() : "requires_grad of a tensor";
 }
 

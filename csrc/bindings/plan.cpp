@@ -17,6 +17,16 @@ bool holds(PyObject* dict, PyObject* values) {
   return true;
 }
 
+// What a step reads by name, as tuples (globals or cell, name, value): the same objects.
+bool names_unchanged(const py::list& names) {
+  for (const py::handle entry : names) {
+    PyObject* const holder = PyTuple_GET_ITEM(entry.ptr(), 0);
+    PyObject* const now = PyCell_Check(holder) ? PyCell_GET(holder) : PyDict_GetItem(holder, PyTuple_GET_ITEM(entry.ptr(), 1));
+    if (now != PyTuple_GET_ITEM(entry.ptr(), 2)) return false;
+  }
+  return true;
+}
+
 // Modules that ran in a step, as tuples (module, training, parameters, buffers, modules): none has changed or got hooks. In Python
 // this was half of what a replay cost.
 bool modules_unchanged(const py::list& modules) {
@@ -47,7 +57,12 @@ void bind_plan(py::module_& m) {
   py::class_<Plan, Ref<Plan>>(m, "_Plan", "A step that can be done again in one call.")
       .def(
           "run",
-          [](Plan& plan, const std::vector<Tensor>& inputs) -> py::object {
+          [](Plan& plan, const py::sequence& arguments) -> py::object {
+            std::vector<Tensor> inputs;
+            for (const py::handle argument : arguments) {
+              if (!is_tensor(argument.ptr())) return py::none();
+              inputs.push_back(tensor_of(argument.ptr()));
+            }
             if (!plan.takes(inputs) || !plan.mismatch().empty()) return py::none();
             return py::cast(plan.run(inputs));
           },
@@ -68,6 +83,7 @@ void bind_plan(py::module_& m) {
       .def("finish", &StepRecorder::finish, py::arg("results"), "The plan, or None: why() says why.")
       .def("why", &StepRecorder::why);
 
+  m.def("_names_unchanged", &names_unchanged, py::arg("names"));
   m.def("_modules_unchanged", &modules_unchanged, py::arg("modules"));
   m.def("_is_recording", [] { return current_recorder() != nullptr; });
   m.def(

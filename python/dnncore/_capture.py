@@ -91,59 +91,57 @@ class _Module(NamedTuple):
 
 
 class _Name(NamedTuple):
-    """A global or closed-over name that the step reads, and its value."""
+    """A global or closed-over name that the step reads, and its value; `_core._names_unchanged` compares."""
 
+    holder: dict[str, Any] | types.CellType
     name: str
-    cell: types.CellType | None
     value: Any
+
+    def now(self) -> Any:
+        if isinstance(self.holder, dict):
+            return self.holder.get(self.name, _MISSING)
+        try:
+            return self.holder.cell_contents
+        except ValueError:  # not set yet
+            return _MISSING
+
+    def unchanged(self) -> bool:
+        now, then = self.now(), self.value
+        return now is then or (type(now) is type(then) and isinstance(now, (int, float, str, tuple)) and now == then)
 
 
 _MISSING = object()
 
 
-class _Names:
-    """What the code of a function reaches by name."""
+def _names_of(function: Callable[..., Any]) -> list[_Name]:
+    """Return what the code of a function reaches by name."""
+    inner: Any = getattr(function, "__func__", function)
+    code = getattr(inner, "__code__", None)
+    if code is None:
+        return []
+    known = inner.__globals__
+    found = [_Name(known, name, known[name]) for name in code.co_names if name in known]
+    cells = [_Name(cell, name, None) for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=True)]
+    return found + [cell._replace(value=cell.now()) for cell in cells]
 
-    def __init__(self, function: Callable[..., Any]) -> None:
-        code = getattr(inner := getattr(function, "__func__", function), "__code__", None)
-        self._globals: dict[str, Any] = getattr(inner, "__globals__", {})
-        self._names: list[_Name] = []
-        if code is None:
-            return
-        for name in code.co_names:
-            if (value := self._globals.get(name, _MISSING)) is not _MISSING:
-                self._names.append(_Name(name, None, value))
-        for name, cell in zip(code.co_freevars, inner.__closure__ or (), strict=True):
-            self._names.append(_Name(name, cell, self._value(name, cell)))
 
-    def _value(self, name: str, cell: types.CellType | None) -> Any:
-        if cell is None:
-            return self._globals.get(name, _MISSING)
-        try:
-            return cell.cell_contents
-        except ValueError:  # not set yet
-            return _MISSING
-
-    def unchanged(self) -> bool:
-        for name, cell, value in self._names:
-            now = self._value(name, cell)
-            if now is not value and not (type(now) is type(value) and isinstance(now, (int, float, str, tuple)) and now == value):
-                return False
-        return True
+def _unchanged(names: list[_Name], modules: list[_Module]) -> bool:
+    same = _core._names_unchanged(names) or all(name.unchanged() for name in names)
+    return same and _core._modules_unchanged(modules)
 
 
 class _Recorded:
     """A plan, and what must be as it was for it to hold."""
 
-    def __init__(self, plan: Any, structure: Any, modules: list[_Module], names: _Names) -> None:
+    def __init__(self, plan: Any, structure: Any, modules: list[_Module], names: list[_Name]) -> None:
         self.plan = plan
         self._structure = structure
         self._modules = modules
         self._names = names
 
-    def run(self, tensors: list[Tensor]) -> Any:
+    def run(self, tensors: Sequence[Any]) -> Any:
         """Return the results, or `_MISSING` where something has changed."""
-        if not self._names.unchanged() or not _core._modules_unchanged(self._modules):
+        if not _unchanged(self._names, self._modules):
             return _MISSING
         results = self.plan.run(tensors)
         if results is None:
@@ -162,6 +160,7 @@ class CapturedStep(Generic[P, R]):
         self._seen: set[Any] = set()
         self._plans: OrderedDict[tuple[Any, int], _Recorded] = OrderedDict()
         self._numbers = itertools.count()
+        self._latest: _Recorded | None = None  # of the plans for tensors alone, the one used last
         self._recordings = 0  # since the last repetition
         self._lock = threading.Lock()
         self._reason: str | None = None
@@ -188,6 +187,10 @@ class CapturedStep(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step: in Python the first time, then recorded, then repeated."""
+        if not kwargs and self._latest is not None and not _core._is_recording():
+            found: R = self._latest.run(args)
+            if found is not _MISSING:
+                return found
         result: R = self._called(args, kwargs)
         return result
 
@@ -205,6 +208,8 @@ class CapturedStep(Generic[P, R]):
         for place, recorded in [*reversed(self._plans.items())]:  # a copy: other threads may call too
             if place[0] == key and (found := recorded.run(tensors)) is not _MISSING:
                 self._recordings = 0
+                if type(key) is int:
+                    self._latest = recorded
                 if place in self._plans:
                     self._plans.move_to_end(place)
                 return found
@@ -242,7 +247,7 @@ class CapturedStep(Generic[P, R]):
             return self._eager(args, kwargs, "an argument has gaps in memory; pass x.contiguous()")
         stand_ins = iter(inputs)
         args, kwargs = _rebuilt((args, kwargs), lambda _: next(stand_ins))
-        names = _Names(self._function)
+        names = _names_of(self._function)
         modules: dict[int, _Module] = {}
 
         def saw(module: Module) -> None:
@@ -271,7 +276,7 @@ class CapturedStep(Generic[P, R]):
         if plan is None:
             self._refused(recorder.why(), tensors, inputs)
             return output
-        if not names.unchanged() or not _core._modules_unchanged([*modules.values()]):
+        if not _unchanged(names, [*modules.values()]):
             self._refused("it changes a name that it reads, or a module", tensors, inputs)
             return output
         self._reason = None

@@ -148,6 +148,7 @@ TEST_CASE("what has changed is told") {
   };
   freeze(false);
   CHECK(plan->mismatch() == "requires_grad of a tensor");
+  CHECK(plan->mismatch() == "requires_grad of a tensor");  // as often as it is asked
   freeze(true);
   CHECK(plan->mismatch() == "");
   net.update->outdate();
