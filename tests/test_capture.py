@@ -118,7 +118,7 @@ def test_every_layer(layer):
     runs(trained(mlp(layer), adam))
 
 
-LOOKING = {"gaussian_nll_loss", "multi_margin_loss", "multilabel_margin_loss"}  # at values of their arguments, on the host
+LOOKING = {"multilabel_margin_loss"}  # at values of its arguments, on the host
 
 
 @pytest.mark.parametrize("name", [name for name, case in loss_cases.CASES.items() if case.function not in LOOKING])

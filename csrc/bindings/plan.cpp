@@ -85,6 +85,15 @@ void bind_plan(py::module_& m) {
 
   m.def("_names_unchanged", &names_unchanged, py::arg("names"));
   m.def("_modules_unchanged", &modules_unchanged, py::arg("modules"));
+  m.def(
+      "_refuse_if",
+      [](const Tensor& found, const std::string& message) {
+        DNN_CHECK(found.dtype() == DType::Bool && found.numel() == 1, TypeError, "_refuse_if: expected one truth, got ", found.dtype(),
+                  " of shape ", found.shape());
+        ops::host_check({&found},
+                        [message](const void* const* data) { DNN_CHECK(!*static_cast<const bool*>(data[0]), ValueError, message); });
+      },
+      py::arg("found"), py::arg("message"), "ValueError where `found` holds; looked at again in every repetition of a recorded step.");
   m.def("_is_recording", [] { return current_recorder() != nullptr; });
   m.def(
       "_cannot_repeat",

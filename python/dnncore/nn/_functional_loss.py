@@ -474,8 +474,7 @@ def gaussian_nll_loss(
         var = var.unsqueeze(-1)
     elif tuple(var.shape) not in (shape, (*shape[:-1], 1)):
         raise ValueError(f"{op}: expected var of shape {shape}, {shape[:-1]} or {(*shape[:-1], 1)}, got {tuple(var.shape)}")
-    if bool((var < 0).any()):
-        raise ValueError(f"{op}: expected variances of at least 0, got some below")
+    _core._refuse_if((var < 0).any(), f"{op}: expected variances of at least 0, got some below")
     known = var.detach()
     var = var + (known.clamp(min=eps) - known)
     loss = 0.5 * (var.log() + (input - target).square() / var)

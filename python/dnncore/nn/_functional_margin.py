@@ -295,8 +295,8 @@ def multi_margin_loss(
         raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
     _check_shape(op, "target", target, tuple(input.shape[:-1]), "the input")
     classes = input.shape[-1]
-    if bool(((target < 0) | (target >= classes)).any()):
-        raise ValueError(f"{op}: expected targets from 0 to {classes - 1}, got some outside")
+    outside = ((target < 0) | (target >= classes)).any()
+    _core._refuse_if(outside, f"{op}: expected targets from 0 to {classes - 1}, got some outside")
     own = target.unsqueeze(-1)
     violation = (margin - input.gather(-1, own) + input).clamp(min=0)
     violation = _core.where(_core.arange(classes) == own, 0.0, violation if p == 1 else violation.square())
