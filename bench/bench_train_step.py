@@ -68,16 +68,21 @@ def bound(step, arguments):
     return lambda: step(*arguments)
 
 
-def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, captured=False, **options):
-    """A step with the vocabulary dnncore and PyTorch share, and its arguments."""
+def perceptron(lib, as_tensor, weights, biases):
     layers = []
-    for i, (inputs, outputs) in enumerate(pairwise(job.sizes)):
+    for weight, bias in zip(weights, biases, strict=True):
+        outputs, inputs = weight.shape
         layer = lib.nn.Linear(inputs, outputs)
         with lib.no_grad():
-            layer.weight.copy_(as_tensor(weights[i]))
-            layer.bias.copy_(as_tensor(biases[i]))
+            layer.weight.copy_(as_tensor(weight))
+            layer.bias.copy_(as_tensor(bias))
         layers += [layer, lib.nn.ReLU()]
-    model = lib.nn.Sequential(*layers[:-1])
+    return lib.nn.Sequential(*layers[:-1])
+
+
+def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=False, captured=False, **options):
+    """A step with the vocabulary dnncore and PyTorch share, and its arguments."""
+    model = perceptron(lib, as_tensor, weights, biases)
     optimizer = getattr(lib.optim, job.optimizer)(model.parameters(), lr=LR, **options)
     loss_of = lib.nn.CrossEntropyLoss() if job.loss == "cross_entropy" else lib.nn.MSELoss()
     x, target = as_tensor(x), as_tensor(target)
@@ -100,23 +105,10 @@ def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=Fal
     return step, (x, target)
 
 
-def perceptron(lib, as_tensor, sizes, random):
-    layers = []
-    for inputs, outputs in pairwise(sizes):
-        layer = lib.nn.Linear(inputs, outputs)
-        with lib.no_grad():
-            layer.weight.copy_(
-                as_tensor(random.standard_normal((outputs, inputs), dtype=np.float32) / np.float32(np.sqrt(inputs)))
-            )
-            layer.bias.zero_()
-        layers += [layer, lib.nn.ReLU()]
-    return lib.nn.Sequential(*layers[:-1])
-
-
 def gan_step(lib, as_tensor, captured=False, wide=False, **options):
     """A step that trains a critic on real and made images, then the generator through it; and its arguments."""
     random = np.random.default_rng(7)
-    generator, critic = (perceptron(lib, as_tensor, sizes, random) for sizes in GAN)
+    generator, critic = (perceptron(lib, as_tensor, *initial(sizes, random)) for sizes in GAN)
     if wide:
         generator, critic = generator.double(), critic.double()
     first, second = (lib.optim.Adam(model.parameters(), lr=2e-4, betas=(0.5, 0.999), **options) for model in (generator, critic))

@@ -249,6 +249,13 @@ def triplet_margin_with_distance_loss(
     return _triplet("triplet_margin_with_distance_loss", (anchor, positive, negative), distance, margin, swap, reduction)
 
 
+def _check_class_numbers(op: str, target: Tensor, shape: tuple[int, ...]) -> None:
+    check_tensors(op, target=target)
+    if target.dtype != _core.int64:
+        raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
+    _check_shape(op, "target", target, shape, "the input")
+
+
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -290,10 +297,7 @@ def multi_margin_loss(
         raise ValueError(f"{op}: expected input of shape (N, C) or (C,), got {tuple(input.shape)}")
     if p not in (1, 2):
         raise ValueError(f"{op}: expected p of 1 or 2, got {p}")
-    check_tensors(op, target=target)
-    if target.dtype != _core.int64:
-        raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
-    _check_shape(op, "target", target, tuple(input.shape[:-1]), "the input")
+    _check_class_numbers(op, target, tuple(input.shape[:-1]))
     classes = input.shape[-1]
     outside = ((target < 0) | (target >= classes)).any()
     _core._refuse_if(outside, f"{op}: expected targets from 0 to {classes - 1}, got some outside")
@@ -342,13 +346,10 @@ def multilabel_margin_loss(input: Tensor, target: Tensor, *, reduction: Reductio
     _check_same(op, input=input)
     if input.ndim not in (1, 2) or not input.shape[-1]:
         raise ValueError(f"{op}: expected input of shape (N, C) or (C,), got {tuple(input.shape)}")
-    check_tensors(op, target=target)
-    if target.dtype != _core.int64:
-        raise TypeError(f"{op}: expected int64 class indices, got {target.dtype}; convert them with .long()")
-    _check_shape(op, "target", target, tuple(input.shape), "the input")
+    _check_class_numbers(op, target, tuple(input.shape))
     classes = input.shape[-1]
-    if bool(((target < -1) | (target >= classes)).any()):
-        raise ValueError(f"{op}: expected targets from 0 to {classes - 1}, or -1 after the last one, got some outside")
+    outside = ((target < -1) | (target >= classes)).any()
+    _core._refuse_if(outside, f"{op}: expected targets from 0 to {classes - 1}, or -1 after the last one, got some outside")
     counts = (target < 0).cumsum(-1) == 0
     longest = int(counts.sum(-1).amax()) if target.numel() else 0
     index = _core.where(counts, target, 0)

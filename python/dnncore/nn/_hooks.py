@@ -28,11 +28,11 @@ class _Report(NamedTuple):
 
 
 @contextmanager
-def modules_seen(seen: Callable[[Any], object]) -> Iterator[None]:
-    """Call ``seen(module)`` for each module that runs on this thread, as often as it runs."""
+def _reporting(report: _Report) -> Iterator[None]:
+    """Report the module calls of this thread as `report` says, and afterwards as before."""
     thread = threading.get_ident()
     before = _reports.get(thread)
-    _reports[thread] = _Report(before.paths, before.tell, before.running, seen) if before else _Report({}, _ignore, [""], seen)
+    _reports[thread] = report
     try:
         yield
     finally:
@@ -40,6 +40,14 @@ def modules_seen(seen: Callable[[Any], object]) -> Iterator[None]:
             del _reports[thread]
         else:
             _reports[thread] = before
+
+
+@contextmanager
+def modules_seen(seen: Callable[[Any], object]) -> Iterator[None]:
+    """Call ``seen(module)`` for each module that runs on this thread, as often as it runs."""
+    before = _reports.get(threading.get_ident()) or _Report({}, _ignore, [""])
+    with _reporting(before._replace(seen=seen)):
+        yield
 
 
 def _ignore(path: str) -> None:
@@ -50,16 +58,8 @@ def _ignore(path: str) -> None:
 def module_paths(root: Module, tell: Callable[[str], object] = _core._set_module_path) -> Iterator[None]:
     """Tell the recorder of launches, or ``tell``, which module of `root` is running on this thread; "" for none."""
     paths = {id(module): name or type(module).__name__ for name, module in root.named_modules()}
-    thread = threading.get_ident()
-    before = _reports.get(thread)
-    _reports[thread] = _Report(paths, tell, [""])
-    try:
+    with _reporting(_Report(paths, tell, [""])):
         yield
-    finally:
-        if before is None:
-            del _reports[thread]
-        else:
-            _reports[thread] = before
 
 
 class RemovableHandle:

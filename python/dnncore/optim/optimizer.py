@@ -24,10 +24,9 @@ def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        if self._pre_hooks or self._post_hooks:
-            _core._cannot_repeat("hook", f"of {type(self).__name__} runs Python")
         if not (self._pre_hooks or self._post_hooks) or self._stepping:
             return step(self, *args, **kwargs)
+        _core._cannot_repeat("hook", f"of {type(self).__name__} runs Python")
         self._stepping = True
         try:
             args = (self, *args)  # as the hooks of PyTorch see them
