@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import threading
 
@@ -268,6 +269,19 @@ def test_results_and_gradients_that_are_held_stay_what_they_are():
     for loss, number, grad, numbers in held:
         assert (loss.item(), grad.tolist()) == (number, numbers)
     assert len({number for _, number, _, _ in held}) == len(held)
+
+
+def test_gradients_read_by_a_copy_are_those_of_the_call():
+    weight = dnn.ones(3, requires_grad=True)
+
+    @dnn.capture
+    def step(x):
+        return copy.deepcopy(weight).grad + x
+
+    for i in range(6):
+        weight.grad = dnn.full((3,), float(i))
+        assert step(dnn.ones(3)).tolist() == [i + 1] * 3
+    assert len(step.plans) == 1
 
 
 def test_a_replay_allocates_its_results_only():

@@ -10,7 +10,7 @@ import warnings
 import dnncore as dnn
 import numpy as np
 import pytest
-from capture_cases import adam, batch, bits, mlp, quiet, runs, simple, state, training  # noqa: F401 - a fixture
+from capture_cases import adam, batch, bits, mlp, quiet, simple, state, training  # noqa: F401 - a fixture
 from dnncore import nn, optim
 
 

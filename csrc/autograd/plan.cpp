@@ -26,7 +26,7 @@ constexpr size_t kKeptChanges = 4096;
 std::deque<Change> changes;  // under the host's lock, as every change
 uint64_t change_count = 0;
 
-// False where too many changes came in between to know. fn(change, value after it).
+// fn(change) for each; false where there were too many to know.
 template <class Fn>
 bool changes_since(uint64_t seen, Fn&& fn) {
   if (change_count - seen > changes.size()) return false;
@@ -343,7 +343,7 @@ bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
     Made& made = made_[static_cast<size_t>(found.made)];
     if (made.constant) {
       if (writes) refuse(concat(op, " changes a tensor made from Python values in place"));
-      plan_->fixed_set_.try_emplace(made.constant.get(), 0);
+      plan_->fixed_set_.insert(made.constant.get());
       place = {Place::Fixed, 0, 0};
       return true;
     }
@@ -374,7 +374,7 @@ bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
       place = {Place::Grad, state.index, known.data + found.offset - static_cast<std::byte*>(Tensor(state.before).data())};
       return true;
     }
-  if (plan_->fixed_set_.try_emplace(known.storage.get(), 0).second) plan_->fixed_.push_back(known.storage);
+  if (plan_->fixed_set_.insert(known.storage.get()).second) plan_->fixed_.push_back(known.storage);
   if (writes && std::find(plan_->written_.begin(), plan_->written_.end(), known.storage) == plan_->written_.end())
     plan_->written_.push_back(known.storage);
   place = {Place::Fixed, 0, 0};

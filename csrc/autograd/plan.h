@@ -8,6 +8,7 @@
 #include <mutex>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "core/launch.h"
@@ -146,7 +147,7 @@ class Plan : public RefCounted {
   std::vector<std::pair<Ref<OptimizerStep>, uint64_t>> optimizers_;  // with their generation
   std::vector<Ref<Storage>> fixed_;                                  // keeps them
   std::vector<Ref<Storage>> written_;                                // of those: versions move on
-  std::unordered_map<const Storage*, int> fixed_set_;
+  std::unordered_set<const Storage*> fixed_set_;
   std::vector<Layout> inputs_;
   std::vector<Result> results_;
   std::vector<int64_t> kept_bytes_, output_bytes_;

@@ -239,23 +239,17 @@ void Node::forget(const TensorImpl* output) {
 void accumulate_grad(const Tensor& tensor, const Tensor& grad) {
   DNN_CHECK(grad.shape() == tensor.shape(), StateError, "backward: gradient of shape ", grad.shape(), " for a tensor of shape ",
             tensor.shape());
-  Recorder* recorder = current_recorder();
-  if (recorder != nullptr) recorder->reads_grad(*tensor.impl());
   const Tensor before = tensor.grad();
   if (before.defined()) {
-    if (GradMode::enabled()) {
-      const Tensor sum = ops::binary(BinaryOp::add, before, grad);
-      if (recorder != nullptr) recorder->set_grad(*tensor.impl(), sum);
-      tensor.set_grad(sum);
-    } else
+    if (GradMode::enabled())
+      tensor.set_grad(ops::binary(BinaryOp::add, before, grad));
+    else
       ops::binary_(BinaryOp::add, before, grad);
     return;
   }
   // Kept without a copy when nobody else can see it.
   const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && grad.is_contiguous();
-  const Tensor kept = ours ? grad : ops::clone(grad);
-  if (recorder != nullptr) recorder->set_grad(*tensor.impl(), kept);
-  tensor.set_grad(kept);
+  tensor.set_grad(ours ? grad : ops::clone(grad));
 }
 
 void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const BackwardOptions& options) {

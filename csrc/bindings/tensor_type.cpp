@@ -142,9 +142,7 @@ int set_requires_grad_attribute(PyObject* self, PyObject* value, void*) {
 int set_grad_attribute(PyObject* self, PyObject* value, void*) {
   return guarded([&]() -> int {
     const Tensor& x = self_of(self);
-    Recorder* recorder = current_recorder();
     if (!value || value == Py_None) {
-      if (recorder != nullptr) recorder->set_grad(*x.impl(), {});
       x.set_grad({});
       return 0;
     }
@@ -153,7 +151,6 @@ int set_grad_attribute(PyObject* self, PyObject* value, void*) {
     DNN_CHECK(!grad.is(x), ValueError, "grad: a tensor cannot be its own gradient");
     DNN_CHECK(grad.shape() == x.shape(), ValueError, "grad: expected shape ", x.shape(), ", got ", grad.shape());
     DNN_CHECK(grad.dtype() == x.dtype(), TypeError, "grad: expected dtype ", x.dtype(), ", got ", grad.dtype());
-    if (recorder != nullptr) recorder->set_grad(*x.impl(), grad);
     x.set_grad(grad);
     return 0;
   });
@@ -182,11 +179,8 @@ PyGetSetDef attributes[] = {
     attribute<[](const Tensor& x) { return x.is_leaf(); }>("is_leaf", "True unless an operation that is on the tape made it."),
     {"requires_grad", getter<[](const Tensor& x) { return x.requires_grad(); }>, set_requires_grad_attribute,
      "Whether backward() computes a gradient for it; may be set on leaves of floating dtype.", nullptr},
-    {"grad", getter<[](const Tensor& x) {
-       if (Recorder* recorder = current_recorder()) recorder->reads_grad(*x.impl());
-       return x.grad();
-     }>,
-     set_grad_attribute, "The accumulated gradient of a leaf or of a tensor that retains it, or None.", nullptr},
+    {"grad", getter<[](const Tensor& x) { return x.grad(); }>, set_grad_attribute,
+     "The accumulated gradient of a leaf or of a tensor that retains it, or None.", nullptr},
     {"grad_fn", get_grad_fn, nullptr, "The node of the tape that made it, or None.", nullptr},
     {nullptr, nullptr, nullptr, nullptr, nullptr},
 };

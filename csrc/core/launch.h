@@ -43,7 +43,7 @@ class Storage;
 class Tensor;
 class TensorImpl;
 
-// What the host looks at in the memory of tensors, and raises for: done again at every replay. `data` are the addresses of `operands`.
+// What the host looks at in the memory of tensors, and raises for: done again at every replay. `data`: their addresses.
 using HostCheck = std::function<void(const void* const* data)>;
 
 // Sees what a thread does: its launches and, for those who want to do it again, everything else that a step consists of.

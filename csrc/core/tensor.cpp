@@ -7,6 +7,7 @@
 
 #include "autograd/hooks.h"
 #include "autograd/tape.h"
+#include "core/launch.h"
 
 namespace dnncore {
 
@@ -143,6 +144,16 @@ bool overlaps(const Tensor& a, const Tensor& b) {
   if (a.numel() == 0 || b.numel() == 0) return false;
   const std::less<> before;
   return before(a.data<std::byte>(), end_of(b)) && before(b.data<std::byte>(), end_of(a));
+}
+
+Tensor Tensor::grad() const {
+  if (detail::recorder != nullptr) detail::recorder->reads_grad(*impl_);
+  return Tensor(impl_->grad);
+}
+
+void Tensor::set_grad(const Tensor& grad) const {
+  if (detail::recorder != nullptr) detail::recorder->set_grad(*impl_, grad);
+  impl_->grad = grad.ref();
 }
 
 Tensor Tensor::detach() const { return view_as(shape(), strides(), impl_->offset); }

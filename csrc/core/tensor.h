@@ -79,8 +79,9 @@ class Tensor {
 
   bool requires_grad() const { return impl_->requires_grad || impl_->grad_fn; }
   bool is_leaf() const { return !impl_->grad_fn; }
-  Tensor grad() const { return Tensor(impl_->grad); }
-  void set_grad(const Tensor& grad) const { impl_->grad = grad.ref(); }
+  // A recorder of this thread is told of both.
+  Tensor grad() const;
+  void set_grad(const Tensor& grad) const;
 
  private:
   Ref<TensorImpl> impl_;

@@ -36,10 +36,7 @@ struct Net {
     update->add_group(parameters, {{"lr", 0.01}, {"beta1", 0.9}, {"beta2", 0.999}, {"eps", 1e-8}});
   }
   Tensor step(const Tensor& x, const Tensor& target) {
-    for (const Tensor& parameter : parameters) {
-      if (Recorder* recorder = current_recorder()) recorder->set_grad(*parameter.impl(), {});
-      parameter.set_grad({});
-    }
+    for (const Tensor& parameter : parameters) parameter.set_grad({});
     const Tensor hidden = ops::dropout(ops::linear(x, parameters[0], parameters[1], Activation::Relu), 0.2);
     const Tensor loss =
         ops::pointwise_loss(LossOp::mse, ops::linear(hidden, parameters[2], parameters[3]), target, 0, ops::Reduction::Mean);
