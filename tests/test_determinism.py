@@ -5,8 +5,9 @@ from itertools import pairwise
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import FAST_ISAS, numbers, tensor, use_isa, use_threads
+from cases import FAST_ISAS, ISAS, numbers, tensor, use_isa, use_threads
 from dnncore import _core, nn
+from dnncore.nn import functional
 from kernel_cases import KERNELS
 
 
@@ -84,6 +85,20 @@ def test_each_row_of_a_product_is_independent_of_the_others():
     whole = numbers(a @ b)
     for rows in (1, 2, 3, 5, 8, 17, 64, 129):
         assert numbers(a[:rows].contiguous() @ b).tobytes() == whole[:rows].tobytes(), f"{rows} rows"
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_each_row_of_a_layer_is_independent_of_the_others(isa, dtype):
+    """Few rows through a large weight are computed as the transpose of the product: with the same bits."""
+    random = np.random.default_rng(1)
+    x, weight, bias = (tensor(random.standard_normal(shape), dtype) for shape in ((200, 600), (1100, 600), (1100,)))
+    with use_isa(isa):
+        whole = numbers(functional.linear(x, weight, bias))
+        for rows in (2, 8, 12, 15, 16, 29, 64, 127, 128, 129):  # one row is a product of a matrix and a vector
+            for outputs in (256, 261, 1100):
+                part = functional.linear(x[:rows].contiguous(), weight[:outputs].contiguous(), bias[:outputs].contiguous())
+                assert numbers(part).tobytes() == np.ascontiguousarray(whole[:rows, :outputs]).tobytes(), f"{rows} rows, {outputs}"
 
 
 @pytest.mark.slow

@@ -22,8 +22,8 @@ class Product {
   Product(const GemmArgs& args, const Plan& plan, const TileTable<T>& tiles)
       : args_(args), plan_(plan), panels_(plan.panels), tiles_(tiles) {
     finish_ = {args.c, args.c_row, args.bias, args.out_dtype, args.activation, false};
-    sums_in_c_ = plan.splits == 1 && args.out_dtype == dtype_of<T>::value;
-    finishes_ = plan.splits == 1 && (args.bias || args.activation != Activation::None || !sums_in_c_);
+    sums_in_c_ = plan.splits == 1 && !plan.turned && args.out_dtype == dtype_of<T>::value;
+    finishes_ = plan.splits == 1 && !plan.turned && (args.bias || args.activation != Activation::None || !sums_in_c_);
     finish_.add_c = args.accumulate && !sums_in_c_;
   }
 
@@ -78,6 +78,11 @@ class Product {
       tile.finish = finishes_ && block + 1 == blocks.end ? &finish : nullptr;
       multiply_block(tile, batch, block, rows, cols, a_space, b_space);
     }
+    if (!plan_.turned) return;
+    T* const block = sums_space + rows.size() * tile.ld;  // of C, whose rows are our columns
+    const int64_t ld = panels_.padded(rows.size());
+    pack_along<T, T, Multiply>(block, ld, sums_space, tile.ld, cols.size(), rows.size());
+    finish_block(finish, block, ld, cols.begin, rows.begin, cols.size(), rows.size());
   }
 
   // The splits of some rows of C, added in their order.
@@ -238,7 +243,20 @@ GemmArgs unpacked_dots(GemmArgs args) {
   args.b_col = args.k;
   return args;
 }
-bool has_packed_dots(const GemmArgs& args) { return args.b_packed && wants_dots(args.dtype, args.n, args.k); }
+
+// The product as it is computed, and how.
+struct Work {
+  GemmArgs args;
+  Plan plan;
+};
+Work work_of(const GemmArgs& args) {
+  if (turns(args)) {
+    const GemmArgs other = turned(args);
+    return {other, make_plan(other, true)};
+  }
+  const GemmArgs same = args.b_packed && wants_dots(args.dtype, args.n, args.k) ? unpacked_dots(args) : args;
+  return {same, make_plan(same, false)};
+}
 
 bool is_empty(const GemmArgs& args) { return args.m == 0 || args.n == 0 || args.batch == 0; }
 
@@ -246,8 +264,7 @@ bool is_empty(const GemmArgs& args) { return args.m == 0 || args.n == 0 || args.
 
 Schedule gemm_schedule(const GemmArgs& args) {
   if (is_empty(args)) return {};
-  if (has_packed_dots(args)) return gemm_schedule(unpacked_dots(args));
-  const Plan plan = make_plan(args);
+  const Plan plan = work_of(args).plan;
   const int64_t multiply_tasks = ceil_div(plan.items, plan.items_per_task);
   Schedule schedule;
   schedule.phases = 1 + (plan.pack_tasks > 0) + (plan.reduce_tasks > 0);
@@ -259,10 +276,9 @@ Schedule gemm_schedule(const GemmArgs& args) {
   return schedule;
 }
 
-void gemm(const GemmArgs& args, const Tasks& tasks) {
-  if (is_empty(args)) return;
-  if (has_packed_dots(args)) return gemm(unpacked_dots(args), tasks);
-  const Plan plan = make_plan(args);
+void gemm(const GemmArgs& asked, const Tasks& tasks) {
+  if (is_empty(asked)) return;
+  const auto [args, plan] = work_of(asked);
   switch (args.dtype) {
     case DType::Float32:
       return run<float, float, Multiply>(args, plan, kFloatTiles, tasks);
@@ -281,9 +297,8 @@ void gemm(const GemmArgs& args, const Tasks& tasks) {
 
 int64_t gemm_workspace(const GemmArgs& args) {
   if (is_empty(args)) return 0;
-  if (has_packed_dots(args)) return gemm_workspace(unpacked_dots(args));
-  const Plan plan = make_plan(args);
-  return shared_b_bytes(args, plan) + split_bytes(args, plan);
+  const auto [same, plan] = work_of(args);
+  return shared_b_bytes(same, plan) + split_bytes(same, plan);
 }
 
 Schedule gemm_pack_schedule(const GemmPackArgs& args) {

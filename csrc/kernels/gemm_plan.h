@@ -39,6 +39,7 @@ enum class BForm : uint8_t {
 struct Plan {
   Panels panels;
   bool dots;
+  bool turned;  // the transpose of C is computed, see turns()
   Order a_order;
   bool copy_a;
   BForm b_form;
@@ -50,7 +51,12 @@ struct Plan {
   int64_t pack_tasks, reduce_tasks;
   double nanoseconds;
 };
-Plan make_plan(const GemmArgs& args);
+Plan make_plan(const GemmArgs& args, bool turned);
+
+// Few rows times the transpose of a large matrix: computed as C^T = B^T A^T, where the large one is read as it lies and only the few rows
+// are packed. Every sum is over the same products in the same order, so the bits are the same.
+bool turns(const GemmArgs& args);
+GemmArgs turned(const GemmArgs& args);  // A and B exchanged; C and bias as they were
 
 int64_t shared_b_bytes(const GemmArgs& args, const Plan& plan);
 int64_t split_bytes(const GemmArgs& args, const Plan& plan);

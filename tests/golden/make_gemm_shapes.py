@@ -38,12 +38,17 @@ def shapes():
         yield m, n, k, 1
 
 
+# Few rows through a large weight, which is computed as its transpose.
+TURNED = ((15, 261, 300, 1), (16, 1025, 256, 1), (64, 1285, 257, 1), (128, 300, 520, 1), (96, 2100, 270, 1), (31, 257, 256, 3))
+
+
 def main():
     with open(Path(__file__).with_name("gemm_shapes.csv"), "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["m", "n", "k", "batch", "layout"])
         for i, shape in enumerate(shapes()):
             writer.writerow([*shape, LAYOUTS[i % 4]])
+        writer.writerows([*shape, "nt"] for shape in TURNED)
 
 
 if __name__ == "__main__":
