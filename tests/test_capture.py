@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import copy
+import functools
 import gc
 import threading
 
 import dnncore as dnn
 import loss_cases
+import numpy as np
 import optimizer_cases
 import pytest
 from capture_cases import adam, batch, bits, mlp, quiet, runs, simple, state, trained, training  # noqa: F401 - a fixture
+from cases import use_threads
 from dnncore import nn, optim
 from dnncore.nn import functional as F
 from hypothesis import given, settings
@@ -310,6 +313,74 @@ def test_memory_is_packed_and_given_back():
     del step, net, optimizer, arguments, plan
     gc.collect()
     assert dnn.memory_stats()["allocated_bytes"] == before
+
+
+CHAINS = {
+    "gelu by hand": lambda x: 0.5 * x * (1 + (0.7978845608 * (x + 0.044715 * x * x * x)).tanh()),
+    "many": lambda x: functools.reduce(lambda y, i: (y * 0.9 + i).tanh(), range(20), x),
+    "branches": lambda x: dnn.where(x > 0, x.exp(), -x) + nn.functional.silu(x) / (1 + x.abs()),
+    "in place": lambda x: (x * 2).add_(1).mul_(x).sub_(0.5),
+    "scalars": lambda x: (x * x.sum()).sqrt() + x.mean(),
+    "transposed": lambda x: ((x.T * 2 + 1) * x.T).contiguous() - 1,
+    "halves": lambda x: (x.to(dnn.bfloat16) * 2 + 1).tanh(),
+}
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("name", CHAINS)
+def test_joined_elementwise_launches(name, threads):
+    with use_threads(threads):
+        for shape in ((1, 1), (3, 5), (127, 129), (401, 503)):
+            step = dnn.capture(CHAINS[name])
+            for i in range(4):
+                x = dnn.rand(*shape) + i
+                assert bits(step(x)) == bits(CHAINS[name](x)), f"{shape}, call {i}"
+        assert ("joined with the one before" in step.plans[0].describe()) == (name != "transposed")  # it is not dense
+
+
+def test_joined_launches_need_no_more_memory():
+    """Each takes the place of one that is no longer needed."""
+    step = dnn.capture(CHAINS["many"])
+    x = dnn.rand(1000, 100)
+    for _ in range(3):
+        step(x)
+    (plan,) = step.plans
+    assert plan.arena_bytes <= 3 * x.nbytes
+
+
+def test_launches_that_need_neighbours_are_not_joined():
+    n = 100_000
+
+    @dnn.capture
+    def shifted(x):
+        with dnn.no_grad():
+            y = x * 1
+            y[1:].mul_(2)
+            y[:-1].add_(y[1:])
+            return y * 1
+
+    for _ in range(4):
+        x = dnn.rand(n + 1)
+        expected = x.numpy().copy()
+        expected[1:] *= 2
+        expected[:-1] += expected[1:].copy()
+        assert np.array_equal(shifted(x).numpy(), expected)
+    assert len(shifted.plans) == 1
+
+
+def test_profile_names_every_launch():
+    step, _, _, arguments = simple()
+    for _ in range(3):
+        step(*arguments)
+    (plan,) = step.plans
+    lines = plan.profile(arguments, 3).splitlines()
+    assert len(lines) == plan.launches + 2  # the optimizer's update, the sum
+    assert sum("GFLOP/s" in line for line in lines) == sum("(gemm)" in line for line in lines) > 0
+    assert "flop in matrix products" in plan.describe()
+    with pytest.raises(ValueError, match="profile: expected at least one repeat, got 0"):
+        plan.profile(arguments, 0)
+    with pytest.raises(RuntimeError, match="profile"):
+        plan.profile([dnn.zeros(1)], 3)
 
 
 def test_peak_memory_is_not_above_python():

@@ -98,7 +98,9 @@ def test_each_row_of_a_layer_is_independent_of_the_others(isa, dtype):
         for rows in (2, 8, 12, 15, 16, 29, 64, 127, 128, 129):  # one row is a product of a matrix and a vector
             for outputs in (256, 261, 1100):
                 part = functional.linear(x[:rows].contiguous(), weight[:outputs].contiguous(), bias[:outputs].contiguous())
-                assert numbers(part).tobytes() == np.ascontiguousarray(whole[:rows, :outputs]).tobytes(), f"{rows} rows, {outputs}"
+                assert numbers(part).tobytes() == np.ascontiguousarray(whole[:rows, :outputs]).tobytes(), (
+                    f"{rows} rows, {outputs}"
+                )
 
 
 @pytest.mark.slow

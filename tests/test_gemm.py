@@ -102,7 +102,16 @@ ACTIVATIONS = {
 def test_linear(isa, dtype, activation):
     """x W^T + b with the activation in the epilogue: slopes of at most 1 keep the product's bound, plus a few roundings."""
     with use_isa(isa):
-        for m, n, k in ((1, 10, 64), (7, 1, 5), (33, 49, 65), (64, 100, 257), (0, 3, 4), (3, 4, 0), (15, 261, 300), (64, 517, 256)):
+        for m, n, k in (
+            (1, 10, 64),
+            (7, 1, 5),
+            (33, 49, 65),
+            (64, 100, 257),
+            (0, 3, 4),
+            (3, 4, 0),
+            (15, 261, 300),
+            (64, 517, 256),
+        ):
             x, w, b = (rounded(draw(shape, "float64", i), dtype) for i, shape in enumerate(((m, k), (n, k), (n,))))
             for bias in (b, None):
                 y = _core.linear(tensor(x, dtype), tensor(w, dtype), None if bias is None else tensor(bias, dtype), activation)

@@ -1,10 +1,13 @@
 #include "autograd/plan.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
 #include <deque>
+#include <iomanip>
 #include <numeric>
 #include <sstream>
+#include <utility>
 
 #include "autograd/tape.h"
 #include "core/check.h"
@@ -12,7 +15,8 @@
 namespace dnncore {
 namespace {
 
-constexpr int64_t kSlot = 64;  // alignment in the arena and of argument structs
+constexpr int kMostJoined = 32;  // launches done task by task
+constexpr int64_t kSlot = 64;    // alignment in the arena and of argument structs
 
 int64_t aligned(int64_t bytes) { return (bytes + kSlot - 1) / kSlot * kSlot; }
 
@@ -170,12 +174,9 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
     const auto index = static_cast<size_t>(action.index);
     switch (action.kind) {
       case Action::RunLaunch:
-      case Action::RunWhole: {
-        const Launch& launch = launches_[index];
-        detail::run_on_cpu(launch.kernel, room.args.data() + launch.args,
-                           action.kind == Action::RunWhole ? detail::Interruptible::No : detail::Interruptible::Yes);
+      case Action::RunWhole:
+        run_launches_of(action, room);
         break;
-      }
       case Action::Check:
         checks_[index].check(reinterpret_cast<const void* const*>(room.args.data() + checks_[index].args));
         break;
@@ -213,51 +214,129 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   return results;
 }
 
+void Plan::run_launches_of(const Action& action, const Room& room) const {
+  const auto interruptible = action.kind == Action::RunWhole ? detail::Interruptible::No : detail::Interruptible::Yes;
+  const auto launch_at = [&](int i) -> const Launch& { return launches_[static_cast<size_t>((&action + i)->index)]; };
+  if (action.joined == 1) return detail::run_on_cpu(launch_at(0).kernel, room.args.data() + launch_at(0).args, interruptible);
+  detail::Joined joined[kMostJoined];
+  for (int i = 0; i < action.joined; ++i) joined[i] = {launch_at(i).kernel, room.args.data() + launch_at(i).args, launch_at(i).reread};
+  if (action.joined > 1) detail::run_joined_on_cpu(joined, static_cast<size_t>(action.joined), interruptible);
+}
+
+// Runs the launches; seen(action, seconds) after each, where seconds are wanted.
+template <class Seen>
+void Plan::run_launches(Room& room, Seen&& seen) {
+  for (size_t i = 0; i < actions_.size(); ++i) {
+    const auto index = static_cast<size_t>(actions_[i].index);
+    if (actions_[i].kind == Action::Optimize)
+      optimizers_[index].first->step();
+    else if (is_launch(actions_[i]))
+      run_launches_of(actions_[i], room);
+    else
+      continue;
+    seen(i);
+  }
+}
+
 void Plan::run_kernels(const std::vector<Tensor>& inputs) {
   DNN_CHECK(takes(inputs) && mismatch().empty(), StateError, "run_kernels: expected inputs and a state that the plan fits");
   Stay stay(*this);
   const std::vector<Ref<Storage>> outputs = move_in(stay.room(), inputs);
-  for (const Action& action : actions_) {
-    const auto index = static_cast<size_t>(action.index);
-    if (action.kind == Action::Optimize) optimizers_[index].first->step();
-    if (action.kind != Action::RunLaunch && action.kind != Action::RunWhole) continue;
-    detail::run_on_cpu(launches_[index].kernel, stay.room().args.data() + launches_[index].args, detail::Interruptible::No);
+  run_launches(stay.room(), [](size_t) {});
+}
+
+std::string Plan::profile(const std::vector<Tensor>& inputs, int repeats) {
+  DNN_CHECK(takes(inputs) && mismatch().empty(), StateError, "profile: expected inputs and a state that the plan fits");
+  DNN_CHECK(repeats > 0, ValueError, "profile: expected at least one repeat, got ", repeats);
+  using Clock = std::chrono::steady_clock;
+  Stay stay(*this);
+  const std::vector<Ref<Storage>> outputs = move_in(stay.room(), inputs);
+  std::vector<std::vector<double>> times(actions_.size());
+  for (int repeat = 0; repeat < repeats; ++repeat) {
+    auto before = Clock::now();
+    run_launches(stay.room(), [&](size_t action) {
+      const auto now = Clock::now();
+      times[action].push_back(std::chrono::duration<double>(now - before).count());
+      before = now;
+    });
   }
+  std::ostringstream out;
+  double total = 0;
+  for (size_t i = 0; i < actions_.size(); ++i) {
+    if (times[i].empty()) continue;
+    if (actions_[i].joined == 0) {
+      out << std::string(27, ' ') << "  " << words(actions_[i]) << '\n';
+      continue;
+    }
+    const auto middle = times[i].begin() + static_cast<std::ptrdiff_t>(times[i].size() / 2);
+    std::nth_element(times[i].begin(), middle, times[i].end());
+    total += *middle;
+    out << std::fixed << std::setprecision(1) << std::setw(9) << *middle * 1e6 << " us";
+    if (actions_[i].kind != Action::Optimize) {
+      const double flops = launches_[static_cast<size_t>(actions_[i].index)].flops;
+      const bool product = flops > 0;
+      double work = flops;
+      for (int k = 0; k < actions_[i].joined && !product; ++k)
+        work += static_cast<double>(launches_[static_cast<size_t>(actions_[i + static_cast<size_t>(k)].index)].bytes);
+      out << std::setw(8) << work / *middle * 1e-9 << (product ? " GFLOP/s" : " GB/s   ");
+    } else {
+      out << std::string(16, ' ');
+    }
+    out << "  " << words(actions_[i]) << '\n';
+  }
+  out << std::setw(9) << total * 1e6 << " us in all, medians of " << repeats << '\n';
+  return out.str();
+}
+
+int64_t Plan::launches() const { return std::count_if(actions_.begin(), actions_.end(), is_launch); }
+
+std::string Plan::words(const Action& action) const {
+  const auto index = static_cast<size_t>(action.index);
+  std::ostringstream out;
+  switch (action.kind) {
+    case Action::RunLaunch:
+    case Action::RunWhole: {
+      const Launch& launch = launches_[index];
+      out << launch.op << " (" << kernel::kNames[launch.kernel] << ')';
+      if (!launch.module.empty()) out << " in " << launch.module;
+      if (launch.flops > 0) out << ", " << launch.flops << " flop";
+      out << ", " << launch.bytes << " bytes";
+      if (action.joined != 1) out << (action.joined == 0 ? ", joined with the one before" : ", joined with the next");
+      break;
+    }
+    case Action::Check:
+      out << "check of values on the host";
+      break;
+    case Action::ClearGrad:
+      out << "gradient " << index << " cleared";
+      break;
+    case Action::SetGrad:
+      out << "gradient " << grads_[index].leaf << " of shape " << concat(grads_[index].shape) << " set";
+      break;
+    case Action::Optimize:
+      out << "optimizer update " << index;
+      break;
+  }
+  return out.str();
 }
 
 std::string Plan::describe() const {
   std::ostringstream out;
-  out << launches_.size() << " launches, " << optimizers_.size() << " optimizer updates, " << checks_.size() << " checks on the host\n"
+  double flops = 0;
+  for (const Launch& launch : launches_) flops += launch.flops;
+  out << launches() << " launches, " << optimizers_.size() << " optimizer updates, " << checks_.size() << " checks on the host, " << flops
+      << " flop in matrix products\n"
       << "arena: " << arena_bytes_ << " bytes for " << live_bytes_
       << " that live at one time at most; gradients kept: " << std::accumulate(kept_bytes_.begin(), kept_bytes_.end(), int64_t{0})
       << " bytes; results: " << std::accumulate(output_bytes_.begin(), output_bytes_.end(), int64_t{0}) << " bytes\n";
-  int64_t time = 0;
-  for (const Action& action : actions_) {
-    const auto index = static_cast<size_t>(action.index);
-    out << time++ << "  ";
-    switch (action.kind) {
-      case Action::RunLaunch:
-      case Action::RunWhole: {
-        const Launch& launch = launches_[index];
-        out << launch.op << " (" << kernel::kNames[launch.kernel] << ')';
-        if (!launch.module.empty()) out << " in " << launch.module;
-        for (const Patch& patch : patches_)
-          if (patch.at >= launch.args && patch.at < launch.args + launch.size)
-            out << ", " << kind_name(patch.place.kind) << ' ' << patch.place.index << '+' << patch.place.offset;
-        break;
-      }
-      case Action::Check:
-        out << "check of values on the host";
-        break;
-      case Action::ClearGrad:
-        out << "gradient " << index << " cleared";
-        break;
-      case Action::SetGrad:
-        out << "gradient " << grads_[index].leaf << " of shape " << concat(grads_[index].shape) << " set";
-        break;
-      case Action::Optimize:
-        out << "optimizer update " << index;
-        break;
+  for (size_t i = 0; i < actions_.size(); ++i) {
+    out << i << "  " << words(actions_[i]);
+    if (is_launch(actions_[i])) {
+      const Launch& launch = launches_[static_cast<size_t>(actions_[i].index)];
+      const char* separator = ": ";
+      for (const Patch& patch : patches_)
+        if (patch.at >= launch.args && patch.at < launch.args + launch.size)
+          out << std::exchange(separator, ", ") << kind_name(patch.place.kind) << ' ' << patch.place.index << '+' << patch.place.offset;
     }
     out << '\n';
   }
@@ -347,11 +426,11 @@ bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
       place = {Place::Fixed, 0, 0};
       return true;
     }
-    if (role == Role::Read && !made.written) refuse(concat(op, " reads memory that no kernel of the step wrote"));
+    if (role == Role::Read && made.writes == 0) refuse(concat(op, " reads memory that no kernel of the step wrote"));
     const int now = static_cast<int>(plan_->actions_.size());
     if (made.first < 0) made.first = now;
     made.last = now;
-    made.written |= writes;
+    made.writes += writes;
     made.op = op;
     place = {Place::Arena, found.made, found.offset};
     return true;
@@ -387,17 +466,26 @@ void StepRecorder::record(LaunchRecord record) {
   plan_->args_.resize(at + record.args.size());
   std::memcpy(plan_->args_.data() + at, record.args.data(), record.args.size());
   bool whole = false;
+  int64_t bytes = 0;
+  SeenLaunch seen{record.elements, {}};
   for (const Operand& operand : record.operands) {
     const void* pointer = nullptr;
     std::memcpy(&pointer, record.args.data() + operand.field, sizeof(pointer));
     if (pointer == nullptr || operand.bytes == 0) continue;
+    if (operand.role != Role::Scratch) bytes += operand.bytes * (operand.role == Role::Accumulate ? 2 : 1);
     Place where;
     if (!place(find(pointer), operand.role, record.op, where)) return;
     whole |= operand.role == Role::Accumulate || (operand.role == Role::Write && where.kind != Place::Arena);
     if (where.kind != Place::Fixed) plan_->patches_.push_back({at + operand.field, where});
+    if (where.kind == Place::Grad) seen.elements = 0;  // gradients may share memory in ways that are not known yet
+    const bool writes = operand.role == Role::Write || operand.role == Role::Accumulate;
+    const bool all = where.kind == Place::Arena && where.offset == 0 && made_[static_cast<size_t>(where.index)].bytes == operand.bytes;
+    seen.operands.push_back({static_cast<const std::byte*>(pointer), operand.bytes, writes, all ? where.index : -1});
   }
+  seen_.push_back(std::move(seen));
   plan_->actions_.push_back({whole ? Plan::Action::RunWhole : Plan::Action::RunLaunch, static_cast<int32_t>(plan_->launches_.size())});
-  plan_->launches_.push_back({record.kernel, record.op, std::move(record.module), at, static_cast<uint32_t>(record.args.size())});
+  plan_->launches_.push_back(
+      {record.kernel, record.op, std::move(record.module), at, static_cast<uint32_t>(record.args.size()), record.flops, bytes});
 }
 
 void StepRecorder::checked(HostCheck check, std::initializer_list<const Tensor*> tensors) {
@@ -477,7 +565,6 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
   if (!why_.empty()) return nullptr;
 
   // Places of the memory of the step: results, then gradients that stay, then the arena.
-  const int end_of_step = static_cast<int>(plan.actions_.size());
   std::vector<Place> places(made_.size(), {Place::Arena, 0, -1});
   const auto live_made = [&](const Storage& storage) { return is_made(storage) ? made_at_.at(storage.data()) : -1; };
   for (const auto& [leaf, state] : leaf_states_) {
@@ -508,19 +595,22 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
     }
     plan.results_.push_back(std::move(entry));
   }
+  compute_constants(places);
   for (const Plan::Gradient& grad : plan.grads_)  // optimizers read them without a launch
-    made_[static_cast<size_t>(grad.place.index)].last = end_of_step;
+    made_[static_cast<size_t>(grad.place.index)].last = static_cast<int>(plan.actions_.size());
 
+  join(places);
   plan.buffers_.resize(made_.size());
   for (size_t i = 0; i < made_.size(); ++i) {
     plan.buffers_[i] = {aligned(made_[i].bytes), places[i], made_[i].first, made_[i].last};
-    if (made_[i].first < 0) plan.buffers_[i].place.kind = Place::Fixed;  // never used
+    if (made_[i].first < 0 || made_[i].constant || stands_in_[i] != static_cast<int>(i))
+      plan.buffers_[i].place.kind = Place::Fixed;  // takes no memory of the step
     if (made_[i].constant) plan.fixed_.push_back(made_[i].constant);
   }
   pack();
   const auto settle = [&](Place& place) {
     if (place.kind != Place::Arena) return;
-    const Place& base = plan.buffers_[static_cast<size_t>(place.index)].place;
+    const Place& base = plan.buffers_[static_cast<size_t>(stands_in_[static_cast<size_t>(place.index)])].place;
     place = {base.kind, base.index, base.offset + place.offset};
   };
   for (Plan::Patch& patch : plan.patches_) settle(patch.place);
@@ -528,6 +618,122 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
   std::stable_sort(plan.patches_.begin(), plan.patches_.end(),
                    [](const Plan::Patch& a, const Plan::Patch& b) { return a.place.kind < b.place.kind; });
   return plan_;
+}
+
+// A number that a launch fills in is the same every time: it is filled in once, here, and its launch is dropped.
+void StepRecorder::compute_constants(const std::vector<Place>& places) {
+  std::vector<bool> is_grad(made_.size(), false);
+  for (const Plan::Gradient& grad : plan_->grads_) is_grad[static_cast<size_t>(grad.place.index)] = true;
+  std::vector<int> now(plan_->actions_.size() + 1, 0);  // where an action of before is, or the next one
+  std::vector<Plan::Action> actions;
+  for (size_t at = 0; at < plan_->actions_.size(); ++at) {
+    const Plan::Action& action = plan_->actions_[at];
+    now[at] = static_cast<int>(actions.size());
+    if (!Plan::is_launch(action) || plan_->launches_[static_cast<size_t>(action.index)].kernel != kernel::fill.index) {
+      actions.push_back(action);
+      continue;
+    }
+    const Seen& filled = seen_[static_cast<size_t>(action.index)].operands[0];
+    const auto made = static_cast<size_t>(filled.made);
+    if (filled.made < 0 || filled.bytes > kSlot || made_[made].writes > 1 || is_grad[made] || places[made].kind != Place::Arena) {
+      actions.push_back(action);
+      continue;
+    }
+    const Plan::Launch& launch = plan_->launches_[static_cast<size_t>(action.index)];
+    made_[made].constant = make_ref<Storage>(static_cast<size_t>(filled.bytes));
+    const auto mine = [&](const Plan::Patch& patch) { return patch.place.kind == Place::Arena && patch.place.index == filled.made; };
+    for (const Plan::Patch& patch : plan_->patches_) {
+      if (!mine(patch)) continue;
+      const std::byte* address = made_[made].constant->data() + patch.place.offset;
+      std::memcpy(plan_->args_.data() + patch.at, &address, sizeof(address));
+    }
+    std::erase_if(plan_->patches_, mine);
+    detail::run_on_cpu(launch.kernel, plan_->args_.data() + launch.args, detail::Interruptible::No);
+  }
+  now.back() = static_cast<int>(actions.size());
+  for (Made& made : made_)
+    if (made.first >= 0) made.first = now[static_cast<size_t>(made.first)], made.last = now[static_cast<size_t>(made.last)];
+  plan_->actions_ = std::move(actions);
+}
+
+// --- Joined launches: see detail::Joined ---
+
+// Whether the launch of action `next` can be done task by task with those from `begin` on: memory that one of two writes and the other
+// uses is the same for both, element by element.
+bool StepRecorder::joins(size_t begin, size_t next) const {
+  const auto& actions = plan_->actions_;
+  const auto seen_at = [&](size_t at) -> const SeenLaunch* {
+    return Plan::is_launch(actions[at]) ? &seen_[static_cast<size_t>(actions[at].index)] : nullptr;
+  };
+  const SeenLaunch *first = seen_at(begin), *mine = seen_at(next);
+  if (first == nullptr || mine == nullptr || mine->elements == 0 || mine->elements != first->elements) return false;
+  for (size_t at = begin; at < next; ++at)
+    for (const Seen& theirs : seen_at(at)->operands)
+      for (const Seen& operand : mine->operands) {
+        const bool apart = theirs.data + theirs.bytes <= operand.data || operand.data + operand.bytes <= theirs.data;
+        const bool same = theirs.data == operand.data && theirs.bytes == operand.bytes;
+        if ((theirs.writes || operand.writes) && !apart && !same) return false;
+      }
+  return true;
+}
+
+void StepRecorder::join(const std::vector<Place>& places) {
+  stands_in_.resize(made_.size());
+  std::iota(stands_in_.begin(), stands_in_.end(), 0);
+  const size_t count = plan_->actions_.size();
+  for (size_t begin = 0, end = 0; begin < count; begin = end) {
+    end = begin + 1;
+    while (end < count && end - begin < kMostJoined && joins(begin, end)) ++end;
+    if (end - begin > 1) join_range(begin, end, places);
+  }
+}
+
+void StepRecorder::join_range(size_t begin, size_t end, const std::vector<Place>& places) {
+  Plan::Action& head = plan_->actions_[begin];
+  for (size_t at = begin; at < end; ++at) {
+    Plan::Action& action = plan_->actions_[at];
+    if (action.kind == Plan::Action::RunWhole) head.kind = Plan::Action::RunWhole;
+    action.joined = 0;
+    for (const Seen& written : seen_[static_cast<size_t>(action.index)].operands)
+      for (size_t later = at + 1; later < end && written.writes; ++later)
+        for (const Seen& read : seen_[static_cast<size_t>(plan_->actions_[later].index)].operands)
+          plan_->launches_[static_cast<size_t>(action.index)].reread |= read.data == written.data;
+  }
+  head.joined = static_cast<int32_t>(end - begin);
+  share_memory(begin, end, places);
+  for (Made& made : made_)  // all tasks of all of them are under way at once
+    if (made.first >= 0 && made.first < static_cast<int>(end) && made.last >= static_cast<int>(begin)) {
+      made.first = std::min(made.first, static_cast<int>(begin));
+      made.last = std::max(made.last, static_cast<int>(end) - 1);
+    }
+}
+
+// What one of the launches makes takes the memory of what an earlier one was the last to use, element by element: a long row of them needs
+// no more memory than one after the other.
+void StepRecorder::share_memory(size_t begin, size_t end, const std::vector<Place>& places) {
+  const auto in_arena = [&](int made) {
+    return made >= 0 && places[static_cast<size_t>(made)].kind == Place::Arena && !made_[static_cast<size_t>(made)].constant;
+  };
+  std::vector<int> used;  // storages, by those who stand in for them
+  for (size_t at = begin; at < end; ++at) {
+    const SeenLaunch& launch = seen_[static_cast<size_t>(plan_->actions_[at].index)];
+    for (const Seen& operand : launch.operands) {
+      if (!operand.writes || !in_arena(operand.made) || made_[static_cast<size_t>(operand.made)].first != static_cast<int>(at)) continue;
+      Made& made = made_[static_cast<size_t>(operand.made)];
+      for (const int candidate : used) {
+        Made& dead = made_[static_cast<size_t>(candidate)];
+        if (dead.bytes != made.bytes || dead.last >= static_cast<int>(at)) continue;
+        stands_in_[static_cast<size_t>(operand.made)] = candidate;
+        dead.last = made.last;
+        break;
+      }
+    }
+    for (const Seen& operand : launch.operands)
+      if (in_arena(operand.made)) {
+        const int stands_in = stands_in_[static_cast<size_t>(operand.made)];
+        if (std::find(used.begin(), used.end(), stands_in) == used.end()) used.push_back(stands_in);
+      }
+  }
 }
 
 // The largest first, each at the lowest place that is free while it lives.

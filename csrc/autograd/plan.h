@@ -63,8 +63,10 @@ class Plan : public RefCounted {
   // The launches alone, without checks, gradients and results: what a replay costs beyond them is measured against this.
   void run_kernels(const std::vector<Tensor>& inputs);
   std::string describe() const;
+  // The median time of each launch, its rate and what it does; the kernels run `repeats` times, updates of optimizers included.
+  std::string profile(const std::vector<Tensor>& inputs, int repeats);
 
-  int64_t launches() const { return static_cast<int64_t>(launches_.size()); }
+  int64_t launches() const;  // of a replay
   int64_t arena_bytes() const { return arena_bytes_; }
   int64_t live_bytes() const { return live_bytes_; }  // the most that lives at one time, of what is in the arena
 
@@ -79,6 +81,9 @@ class Plan : public RefCounted {
     const char* op;
     std::string module;
     uint32_t args, size;  // their place in args_
+    double flops;         // of matrix products
+    int64_t bytes;        // read and written, if nothing were in a cache
+    bool reread = false;  // by a launch that it is joined with
   };
   struct Layout {
     explicit Layout(const Tensor& x) : shape(x.shape()), strides(x.strides()), dtype(x.dtype()) {}
@@ -99,8 +104,10 @@ class Plan : public RefCounted {
   };
   struct Action {
     enum Kind : uint8_t { RunLaunch, RunWhole, Check, SetGrad, ClearGrad, Optimize } kind;
-    int32_t index;  // RunWhole: without interruption. Of launches_, checks_, grads_, leaves_ or optimizers_
+    int32_t index;       // RunWhole: without interruption. Of launches_, checks_, grads_, leaves_ or optimizers_
+    int32_t joined = 1;  // launches from this one on that are done together; 0: done with an earlier one
   };
+  static bool is_launch(const Action& action) { return action.kind == Action::RunLaunch || action.kind == Action::RunWhole; }
   struct Gradient {  // what a leaf gets
     int32_t leaf;
     Place place;
@@ -134,6 +141,10 @@ class Plan : public RefCounted {
   };
   std::unique_ptr<Room> take_room();
   std::vector<Ref<Storage>> move_in(Room& room, const std::vector<Tensor>& inputs);  // returns the memory of the results
+  void run_launches_of(const Action& action, const Room& room) const;
+  template <class Seen>
+  void run_launches(Room& room, Seen&& seen);
+  std::string words(const Action& action) const;
   void patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& bases) const;
 
   std::vector<std::byte> args_;
@@ -196,9 +207,9 @@ class StepRecorder final : public Recorder {
     const std::byte* data;
     int64_t bytes;
     int first = -1, last = -1;
-    bool written = false;
+    int writes = 0;  // launches that do
     const char* op = "";
-    Ref<Storage> constant;  // filled by Python
+    Ref<Storage> constant;  // filled by Python, or a number that is the same every time
   };
   struct Known {  // memory from before
     const std::byte* data;
@@ -216,11 +227,27 @@ class StepRecorder final : public Recorder {
     int64_t offset = 0;
   };
 
+  struct Seen {  // an operand of a launch
+    const std::byte* data;
+    int64_t bytes;
+    bool writes;
+    int made;  // the storage, where it is all of it; else -1
+  };
+  struct SeenLaunch {
+    int64_t elements;  // 0: it cannot be joined
+    std::vector<Seen> operands;
+  };
+
   void refuse(const std::string& reason);
   Found find(const void* data);
   bool place(Found found, Role role, const char* op, Place& place);
   LeafState& leaf(TensorImpl& tensor);
   bool is_made(const Storage& storage) const;
+  void compute_constants(const std::vector<Place>& places);
+  bool joins(size_t begin, size_t next) const;
+  void join(const std::vector<Place>& places);
+  void join_range(size_t begin, size_t end, const std::vector<Place>& places);
+  void share_memory(size_t begin, size_t end, const std::vector<Place>& places);
   void pack();
 
   std::vector<Tensor> inputs_;
@@ -229,6 +256,8 @@ class StepRecorder final : public Recorder {
   std::string why_;
   Ref<Plan> plan_;
   std::vector<Made> made_;
+  std::vector<SeenLaunch> seen_;             // as plan_->launches_
+  std::vector<int> stands_in_;               // for a storage of the step: the one whose memory it takes
   std::map<const std::byte*, int> made_at_;  // the newest storage at an address
   std::vector<Known> known_;                 // by address
   std::unordered_map<TensorImpl*, LeafState> leaf_states_;

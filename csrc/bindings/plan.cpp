@@ -68,6 +68,8 @@ void bind_plan(py::module_& m) {
           },
           py::arg("inputs"), "The results for these inputs, or None where the step must be recorded anew.")
       .def("run_kernels", &Plan::run_kernels, py::arg("inputs"), "The launches alone; for benchmarks.")
+      .def("profile", &Plan::profile, py::arg("inputs"), py::arg("repeats") = 100,
+           "The median time and rate of each launch, as text; the kernels run `repeats` times, updates of parameters included.")
       .def("takes", &Plan::takes, py::arg("inputs"))
       .def("mismatch", &Plan::mismatch, "What changed since the step was recorded, or an empty string.")
       .def("describe", &Plan::describe, "Launches, memory and lifetimes in words.")

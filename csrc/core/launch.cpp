@@ -7,6 +7,21 @@ namespace {
 
 thread_local std::string module_path;
 
+struct JoinedArgs {
+  const detail::Joined* launches;
+  size_t count;
+};
+
+void run_task_by_task(const void* args, const Tasks& tasks) {
+  const auto& joined = *static_cast<const JoinedArgs*>(args);
+  const CpuKernel* const kernels = cpu::table().kernels;
+  for (int64_t task = tasks.begin; task < tasks.end; ++task)
+    for (size_t i = 0; i < joined.count; ++i) {
+      const detail::Joined& launch = joined.launches[i];
+      kernels[launch.kernel].body(launch.args, {0, task, task + 1, tasks.scratch, launch.reread});
+    }
+}
+
 }  // namespace
 
 thread_local Recorder* detail::recorder = nullptr;
@@ -26,9 +41,22 @@ void run_on_cpu(int kernel, const void* args, Interruptible interruptible) {
   }
 }
 
-void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count) {
+void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible interruptible) {
+  Schedule schedule{.nanoseconds = 0};
+  for (size_t i = 0; i < count; ++i) {
+    const Schedule one = cpu::table().kernels[launches[i].kernel].schedule(launches[i].args);
+    DNN_CHECK(one.phases == 1 && (i == 0 || one.tasks[0] == schedule.tasks[0]), StateError, "joined launches: expected the same tasks");
+    schedule.tasks[0] = one.tasks[0];
+    schedule.nanoseconds += one.nanoseconds;
+  }
+  const JoinedArgs args{launches, count};
+  parallel::run(run_task_by_task, &args, schedule, interruptible == Interruptible::Yes);
+}
+
+void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count, int64_t elements,
+                  double flops) {
   const auto* bytes = static_cast<const std::byte*>(args);
-  recorder->record({kernel, op, module_path, {bytes, bytes + size}, {operands, operands + count}});
+  recorder->record({kernel, op, module_path, {bytes, bytes + size}, {operands, operands + count}, elements, flops});
 }
 
 void no_such_device(const char* op, Device device) {

@@ -36,6 +36,8 @@ struct LaunchRecord {
   std::string module;  // path of the module that was running, "" outside any
   std::vector<std::byte> args;
   std::vector<Operand> operands;
+  int64_t elements = 0;  // task t touches its part of so many elements of dense operands, and repeated single ones; 0: not so
+  double flops = 0;      // of matrix products, a multiply-add counted as two; 0 for kernels that are bound by memory
 };
 
 class OptimizerStep;
@@ -74,7 +76,31 @@ namespace detail {
 
 enum class Interruptible : bool { No, Yes };
 void run_on_cpu(int kernel, const void* args, Interruptible interruptible);
-void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count);
+void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count, int64_t elements,
+                  double flops);
+template <class Args>
+double flops_of(const Args& args) {
+  if constexpr (requires { args.flops(); })
+    return args.flops();
+  else
+    return 0;
+}
+template <class Args>
+int64_t elements_of(const Args& args) {
+  if constexpr (requires { args.elements(); })
+    return args.elements();
+  else
+    return 0;
+}
+
+// Launches of one phase and the same tasks, done task by task instead of one after the other: what one writes is in the cache when the
+// next reads it, and the pool is asked once. The same bits, where task t of each needs nothing of the others but what their task t does.
+struct Joined {
+  int kernel;
+  const void* args;
+  bool reread;  // a later one reads what it writes
+};
+void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible interruptible);
 extern thread_local Recorder* recorder;
 [[noreturn]] void no_such_device(const char* op, Device device);
 
@@ -94,7 +120,8 @@ void launch(const char* op, KernelId<Args> id, const Args& args, Device device =
   if (device.type != DeviceType::CPU) detail::no_such_device(op, device);
   if (detail::recorder != nullptr) {
     const auto operands = args.operands();
-    detail::run_recorded(id.index, op, &args, sizeof(Args), operands.data(), operands.size());
+    detail::run_recorded(id.index, op, &args, sizeof(Args), operands.data(), operands.size(), detail::elements_of(args),
+                         detail::flops_of(args));
   }
   detail::run_on_cpu(id.index, &args, args.in_place() ? detail::Interruptible::No : detail::Interruptible::Yes);
 }

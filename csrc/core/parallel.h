@@ -14,6 +14,7 @@ struct Tasks {
   int64_t begin;
   int64_t end;
   std::byte* scratch;
+  bool reread = false;  // what is written here is read at once: it is not to go past the caches
 };
 inline constexpr size_t kScratchBytes = size_t{2} << 20;
 

@@ -87,6 +87,28 @@ inline int64_t extent(const Shape& shape, const Strides& strides) {
   return last + 1;
 }
 
+enum class Layout : uint8_t { Adjacent, Scalar, Strided };  // of all elements in their order: side by side, one repeated
+
+inline Layout layout_of(const Shape& shape, const Strides& strides) {
+  bool adjacent = true, scalar = true;
+  int64_t expected = 1;
+  for (int d = shape.n - 1; d >= 0; --d) {
+    if (shape[d] == 1) continue;
+    adjacent &= strides[d] == expected;
+    scalar &= strides[d] == 0;
+    expected *= shape[d];
+  }
+  return adjacent ? Layout::Adjacent : scalar ? Layout::Scalar : Layout::Strided;
+}
+
+// The number of elements where y is adjacent and every input adjacent or one repeated element, else 0.
+inline int64_t dense_elements(const Shape& shape, std::initializer_list<const Strides*> inputs, const Strides& y_strides) {
+  if (layout_of(shape, y_strides) != Layout::Adjacent) return 0;
+  for (const Strides* strides : inputs)
+    if (layout_of(shape, *strides) == Layout::Strided) return 0;
+  return numel(shape);
+}
+
 // Drops size-1 dimensions and joins neighbours that every operand steps through alike; dims stay outermost first.
 // At least one dimension is left. `strides` points to `count` stride lists.
 void coalesce(Shape& shape, Strides* const* strides, int count);

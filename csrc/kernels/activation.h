@@ -51,6 +51,7 @@ struct ActivationArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return x == y || dy == y; }
+  int64_t elements() const { return dense_elements(shape, {dy ? &dy_strides : &x_strides, &x_strides}, y_strides); }
   std::array<Operand, 3> operands() const {
     const auto size = static_cast<int64_t>(itemsize(dtype));
     return {operand(this, &dy, Role::Read, extent(shape, dy_strides) * size),

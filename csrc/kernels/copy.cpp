@@ -190,7 +190,7 @@ void copy(const CopyArgs& args, const Tasks& tasks) {
   if (plan.path == Path::Flat) {
     const std::byte* x = static_cast<const std::byte*>(args.x) + begin * size;
     std::byte* y = static_cast<std::byte*>(args.y) + begin * size;
-    if (total * size < kStreamBytes) {
+    if (total * size < kStreamBytes || tasks.reread) {
       std::memcpy(y, x, static_cast<size_t>((end - begin) * size));
     } else {
       stream_bytes(x, y, (end - begin) * size);

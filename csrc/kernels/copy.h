@@ -21,6 +21,7 @@ struct CopyArgs {
   bool into_view = false;  // y is part of a live tensor: not interruptible
 
   bool in_place() const { return into_view; }
+  int64_t elements() const { return dense_elements(shape, {&x_strides}, y_strides); }
   std::array<Operand, 2> operands() const {
     return {
         operand(this, &x, Role::Read, extent(shape, x_strides) * static_cast<int64_t>(itemsize(x_dtype))),

@@ -45,6 +45,7 @@ struct DropoutBackwardArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return dy == dx; }
+  int64_t elements() const { return n; }
   std::array<Operand, 3> operands() const {
     const auto bytes = n * static_cast<int64_t>(itemsize(dtype));
     return {operand(this, &dy, Role::Read, bytes), operand(this, &mask, Role::Read, n),

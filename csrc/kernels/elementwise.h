@@ -56,6 +56,7 @@ struct UnaryArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return x == y; }
+  int64_t elements() const { return dense_elements(shape, {&x_strides}, y_strides); }
   DType out_dtype() const { return is_predicate(op) ? DType::Bool : dtype; }
   std::array<Operand, 2> operands() const {
     return {operand(this, &x, Role::Read, extent(shape, x_strides) * static_cast<int64_t>(itemsize(dtype))),
@@ -79,6 +80,7 @@ struct BinaryArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return x == y || z == y; }
+  int64_t elements() const { return dense_elements(shape, {&x_strides, &z_strides}, y_strides); }
   DType out_dtype() const { return is_comparison(op) ? DType::Bool : dtype; }
   std::array<Operand, 3> operands() const {
     const auto size = static_cast<int64_t>(itemsize(dtype));
@@ -99,6 +101,7 @@ struct WhereArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return x == y || z == y; }
+  int64_t elements() const { return dense_elements(shape, {&condition_strides, &x_strides, &z_strides}, y_strides); }
   std::array<Operand, 4> operands() const {
     const auto size = static_cast<int64_t>(itemsize(dtype));
     return {operand(this, &condition, Role::Read, extent(shape, condition_strides)),

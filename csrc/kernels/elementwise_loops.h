@@ -104,20 +104,6 @@ __attribute__((noinline)) inline void fill_block(const std::byte* x, int size, i
              [&](auto tag) { std::fill_n(reinterpret_cast<decltype(tag)*>(block), count, *reinterpret_cast<const decltype(tag)*>(x)); });
 }
 
-enum class Layout : uint8_t { Adjacent, Scalar, Strided };  // of the flattened range
-
-inline Layout layout_of(const Shape& shape, const Strides& strides) {
-  bool adjacent = true, scalar = true;
-  int64_t expected = 1;
-  for (int d = shape.n - 1; d >= 0; --d) {
-    if (shape[d] == 1) continue;
-    adjacent &= strides[d] == expected;
-    scalar &= strides[d] == 0;
-    expected *= shape[d];
-  }
-  return adjacent ? Layout::Adjacent : scalar ? Layout::Scalar : Layout::Strided;
-}
-
 // K inputs of `in_dtype` and an output; the rows of the halves are float32's.
 template <int K>
 struct Elementwise {
@@ -223,7 +209,7 @@ void run_elementwise(const Elementwise<K>& e, const Tasks& tasks) {
   }
   strides[K] = &e.out_strides;
   // The lines of an output that is an input are in the cache already.
-  const int stream = !in_place && total * out_size >= kStreamBytes ? kStream : 0;
+  const int stream = !in_place && !tasks.reread && total * out_size >= kStreamBytes ? kStream : 0;
   const std::byte* in[K];
 
   if (flat) {

@@ -32,6 +32,7 @@ struct GemmArgs {
   bool b_packed = false;
 
   bool in_place() const { return accumulate; }
+  double flops() const { return 2.0 * static_cast<double>(m * n) * static_cast<double>(k * batch); }
   DType accumulation_dtype() const { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
 
   std::array<Operand, 5> operands() const {
