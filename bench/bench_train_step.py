@@ -1,7 +1,8 @@
 """Training steps of perceptrons and autoencoders: dnncore in Python and captured, hand-written NumPy, and PyTorch at its best.
 
 PyTorch runs eagerly with its fused optimizer and, with --compile, compiled as well; `x torch` and `captured x` are against the
-better one. `kernels` are the launches of the captured step alone, in a native loop: what capturing can reach.
+better one. `kernels` are the launches of the captured step alone, in a native loop: what capturing can reach. `floor` is the time
+of the step's matrix products at the FMA ceiling of the same run, and nothing else.
 """
 
 from itertools import pairwise
@@ -48,6 +49,7 @@ COLUMNS = [
     ("spread", 6, ".2f"),
     ("GF/s", 7, ".1f"),
     ("fraction", 8, ".3f"),
+    ("floor us", 9, ".1f"),
     ("captured", 9, ".1f"),
     ("kernels", 9, ".1f"),
     ("NumPy us", 9, ".1f"),
@@ -133,30 +135,13 @@ def gan_step(lib, as_tensor, captured=False, wide=False, **options):
     return step, (noise, real)
 
 
-def measure_gan(report, count, options, torch):
+def measure_gan(report, ceilings, count, options, torch):
     captured, arguments = gan_step(dnn, dnn.from_numpy, captured=True)
     found = {"ours": bound(*gan_step(dnn, dnn.from_numpy)), "captured": bound(captured, arguments)}
     if torch is not None:
         found["torch"] = bound(*gan_step(torch, torch.from_numpy, fused=True))
     exact = bound(*gan_step(dnn, lambda array: dnn.from_numpy(array.astype(np.float64)), wide=True))
-    for _ in range(3):
-        common.check(GAN_LABEL, found, common.to_numpy(exact()), 1e-5)
-    (plan,) = captured.plans
-    found["kernels"] = lambda: plan.run_kernels(arguments)
-    timings = common.compare(found, options.quick)
-    ours = timings["ours"]
-    values = {
-        "layers, batch, optimizer": GAN_LABEL,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "best us": ours.min * 1e6,
-        "spread": ours.spread,
-        **{name: micros(timings[name]) for name in ("captured", "kernels")},
-        "torch us": micros(timings.get("torch")),
-        "x torch": common.ratio(timings.get("torch"), ours),
-        "captured x": common.ratio(timings.get("torch"), timings["captured"]),
-    }
-    report.row(values, timings=timings)
+    measure(report, ceilings, GAN_LABEL, count, options, found, captured, arguments, lambda: common.to_numpy(exact()))
 
 
 def contenders(job, torch, compiled):
@@ -180,44 +165,40 @@ def contenders(job, torch, compiled):
     wide = [[array.astype(np.float64) for array in arrays] for arrays in (weights, biases)]
     exact = reference_numpy.MLP(*wide, loss, optimizer())
     wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
-    return found, lambda: captured.plans[0].run_kernels(arguments), lambda: exact.step(x.astype(np.float64), wide_target, LR)
-
-
-def flop(job):
-    """Two products per layer and direction; none for the gradient of the data."""
-    layers = [i * o for i, o in pairwise(job.sizes)]
-    return 2 * job.batch * (3 * sum(layers) - layers[0])
+    return found, captured, arguments, lambda: exact.step(x.astype(np.float64), wide_target, LR)
 
 
 def micros(timing):
     return None if timing is None else timing.median * 1e6
 
 
-def measure(report, ceilings, job, count, options, torch):
-    found, kernels, exact = contenders(job, torch, options.compile)
+def measure(report, ceilings, label, count, options, found, captured, arguments, exact):
     for _ in range(3):  # the losses of the first three steps
-        common.check(job.label, found, np.asarray(exact()), 1e-5)
-    found["kernels"] = kernels
+        common.check(label, found, np.asarray(exact()), 1e-5)
+    (plan,) = captured.plans
+    found["kernels"] = lambda: plan.run_kernels(arguments)
     timings = common.compare(found, options.quick)
-    ours, rate = timings["ours"], 1e-9 * flop(job) / timings["ours"].median
+    ours, rate = timings["ours"], 1e-9 * plan.flops / timings["ours"].median
     ceiling = ceilings.fma(count)
     peers = [timings[name] for name in ("torch", "compiled") if name in timings]
+    best = min(peers, key=lambda timing: timing.median, default=None)
     values = {
-        "layers, batch, optimizer": job.label,
+        "layers, batch, optimizer": label,
         "threads": count,
         "ours us": ours.median * 1e6,
         "best us": ours.min * 1e6,
         "spread": ours.spread,
         "GF/s": rate,
         "fraction": ceiling and rate / ceiling,
+        "floor us": ceiling and 1e-3 * plan.flops / ceiling,
         "captured": micros(timings["captured"]),
         "kernels": micros(timings["kernels"]),
-        "NumPy us": micros(timings["NumPy"]),
+        "NumPy us": micros(timings.get("NumPy")),
         "torch us": micros(timings.get("torch")),
         "compiled": micros(timings.get("compiled")),
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(min(peers, key=lambda timing: timing.median, default=None), ours),
-        "captured x": common.ratio(min(peers, key=lambda timing: timing.median, default=None), timings["captured"]),
+        "x NumPy": common.ratio(timings.get("NumPy"), ours),
+        "x torch": common.ratio(best, ours),
+        "captured x": common.ratio(best, timings["captured"]),
     }
     report.row(values, timings=timings)
 
@@ -231,9 +212,9 @@ def main():
         with common.Threads(count, torch):
             for job in JOBS:
                 if options.filter in job.label:
-                    measure(report, ceilings, job, count, options, torch)
+                    measure(report, ceilings, job.label, count, options, *contenders(job, torch, options.compile))
             if options.filter in GAN_LABEL:
-                measure_gan(report, count, options, torch)
+                measure_gan(report, ceilings, count, options, torch)
     report.finish(ceilings)
 
 

@@ -290,6 +290,10 @@ std::string Plan::profile(const std::vector<Tensor>& inputs, int repeats) {
 
 int64_t Plan::launches() const { return std::count_if(actions_.begin(), actions_.end(), is_launch); }
 
+double Plan::flops() const {
+  return std::accumulate(launches_.begin(), launches_.end(), 0.0, [](double sum, const Launch& launch) { return sum + launch.flops; });
+}
+
 std::string Plan::words(const Action& action) const {
   const auto index = static_cast<size_t>(action.index);
   std::ostringstream out;
@@ -322,9 +326,7 @@ std::string Plan::words(const Action& action) const {
 
 std::string Plan::describe() const {
   std::ostringstream out;
-  double flops = 0;
-  for (const Launch& launch : launches_) flops += launch.flops;
-  out << launches() << " launches, " << optimizers_.size() << " optimizer updates, " << checks_.size() << " checks on the host, " << flops
+  out << launches() << " launches, " << optimizers_.size() << " optimizer updates, " << checks_.size() << " checks on the host, " << flops()
       << " flop in matrix products\n"
       << "arena: " << arena_bytes_ << " bytes for " << live_bytes_
       << " that live at one time at most; gradients kept: " << std::accumulate(kept_bytes_.begin(), kept_bytes_.end(), int64_t{0})

@@ -67,6 +67,7 @@ class Plan : public RefCounted {
   std::string profile(const std::vector<Tensor>& inputs, int repeats);
 
   int64_t launches() const;  // of a replay
+  double flops() const;      // of its matrix products
   int64_t arena_bytes() const { return arena_bytes_; }
   int64_t live_bytes() const { return live_bytes_; }  // the most that lives at one time, of what is in the arena
 
@@ -155,9 +156,11 @@ class Plan : public RefCounted {
   std::vector<Buffer> buffers_;
   std::vector<Leaf> leaves_;
   std::vector<Gradient> grads_;
-  std::vector<std::pair<Ref<OptimizerStep>, uint64_t>> optimizers_;  // with their generation
-  std::vector<Ref<Storage>> fixed_;                                  // keeps them
-  std::vector<Ref<Storage>> written_;                                // of those: versions move on
+  // With their generation. An update waits for the last gradient: weights updated one by one, each as its gradient was ready, measured
+  // 0.5 to 2 % slower (784-512-512-10, Adam, one and two cores).
+  std::vector<std::pair<Ref<OptimizerStep>, uint64_t>> optimizers_;
+  std::vector<Ref<Storage>> fixed_;    // keeps them
+  std::vector<Ref<Storage>> written_;  // of those: versions move on
   std::unordered_set<const Storage*> fixed_set_;
   std::vector<Layout> inputs_;
   std::vector<Result> results_;

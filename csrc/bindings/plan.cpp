@@ -74,6 +74,7 @@ void bind_plan(py::module_& m) {
       .def("mismatch", &Plan::mismatch, "What changed since the step was recorded, or an empty string.")
       .def("describe", &Plan::describe, "Launches, memory and lifetimes in words.")
       .def_property_readonly("launches", &Plan::launches)
+      .def_property_readonly("flops", &Plan::flops)
       .def_property_readonly("arena_bytes", &Plan::arena_bytes)
       .def_property_readonly("live_bytes", &Plan::live_bytes);
 

@@ -213,12 +213,16 @@ void pack_block(T* out, int64_t width, const S* b, int64_t b_row, int64_t b_col,
   const int64_t steps = (k + Op::kPerStep - 1) / Op::kPerStep;
   const auto width_at = [&](int64_t j) { return std::min(width, (cols - j + N - 1) / N * N); };
   if (b_col == 1 || cols <= 1) {
-    for (int64_t p = 0; p < k; p += kDepth)
+    for (int64_t p = 0; p < k; p += kDepth) {
+      // Rows are far apart, so that nothing else fetches the next ones in time.
+      for (int64_t q = p + kDepth; q < std::min(k, p + 2 * kDepth); ++q)
+        for (int64_t j = 0; j < cols; j += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(b + q * b_row + j);
       for (int64_t j = 0; j < cols; j += width) {
         const int64_t w = width_at(j);
         pack_across<S, T, Op>(out + j * steps + p / Op::kPerStep * w, w, b + p * b_row + j, b_row, std::min(kDepth, k - p),
                               std::min(w, cols - j));
       }
+    }
   } else {
     for (int64_t j = 0; j < cols; j += width)
       pack_along<S, T, Op>(out + j * steps, width_at(j), b + j * b_col, b_col, k, std::min(width, cols - j));
