@@ -9,6 +9,7 @@ import pkgutil
 
 import dnncore
 import pytest
+from dnncore import _core
 
 MODULES = sorted(
     info.name
@@ -57,6 +58,23 @@ def public_objects() -> list[tuple[str, object]]:
         ]
         own += [(f"{path}.{name}", getattr(module, name)) for name in names]
     return [(name, value) for name, value in own if not inspect.ismodule(value)]
+
+
+def test_native_names_have_a_docstring():
+    owners = [dnncore, dnncore.Tensor, dnncore.Generator, dnncore.dtype, dnncore.device, dnncore.Node]
+    values = [(owner, name, getattr(owner, name)) for owner in owners for name in dir(owner) if name[0] != "_"]
+    without = [f"{owner.__name__}.{name}" for owner, name, value in values if not inspect.getdoc(value)]
+    assert len(values) > 500
+    assert not without
+
+
+@pytest.mark.parametrize("name", [*_core.unary_names(), "mul", "maximum", "eq"])
+def test_elementwise_functions_have_a_signature(name):
+    operands = "input" if name in _core.unary_names() else "input, other"
+    others = "" if name in _core.unary_names() else ", other"
+    assert str(inspect.signature(getattr(dnncore, name))) == f"({operands}, /)"
+    assert str(inspect.signature(getattr(dnncore.Tensor, name))) == f"(self{others}, /)"
+    assert "--" not in inspect.getdoc(getattr(dnncore, name))
 
 
 @pytest.mark.parametrize(("name", "value"), public_objects(), ids=lambda v: v if isinstance(v, str) else "")

@@ -13,8 +13,10 @@ import zipfile
 from pathlib import Path
 
 import dnncore as dnn
+import numpy as np
 import pytest
 
+NUMBER = re.compile(r"\d+\.\d+")  # with a fraction; whole ones are compared as they stand
 PACKAGE = Path(dnn.__file__).parent
 README = Path(__file__).parents[1] / "README.md"
 OWN = {
@@ -149,12 +151,24 @@ def test_readme_example_runs(capsys):
 
 
 @pytest.mark.parametrize("page", sorted(page.name for page in (README.parent / "docs").glob("*.md")))
-def test_pages_run(page, tmp_path, monkeypatch):
+def test_pages_run(page, tmp_path, monkeypatch, capsys):
+    text = (README.parent / "docs" / page).read_text()
+    if "load_digits" in text:
+        pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / page).read_text(), re.DOTALL)
-    namespace: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, page, "exec"), namespace)
+    threads = dnn.get_num_threads()
+    namespace: dict[str, object] = {"__name__": page}
+    try:
+        for block in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(compile(block, page, "exec"), namespace)
+    finally:
+        dnn.set_num_threads(threads)
+    shown = " ".join(re.findall(r"```text\n(.*?)```", text, re.DOTALL)).split()
+    printed = capsys.readouterr().out.split()
+    assert [NUMBER.sub("0", word) for word in printed] == [NUMBER.sub("0", word) for word in shown]
+    # Rates of right answers, in parts or percent: another instruction set rounds otherwise and may err on another image.
+    values = [[float(number) for word in words for number in NUMBER.findall(word)] for words in (printed, shown)]
+    np.testing.assert_allclose(*values, atol=0.03, rtol=0.02)
 
 
 def test_readme_has_the_two_commands():

@@ -146,17 +146,21 @@ std::vector<Tensor> record_function(const std::string& name, const py::function&
 
 void bind_nodes(py::module_& m) {
   py::class_<GradFn>(m, "Node", "A node of the tape: the operation that made a tensor.")
-      .def("name", [](const GradFn& fn) { return std::string(fn.node->op) + "Backward"; })
+      .def(
+          "name", [](const GradFn& fn) { return std::string(fn.node->op) + "Backward"; }, "The operation's name and Backward.")
       .def("__repr__", [](const GradFn& fn) { return "<" + std::string(fn.node->op) + "Backward>"; })
       .def(
           "__eq__", [](const GradFn& a, const GradFn& b) { return a.node == b.node; }, py::is_operator())
       .def("__hash__", [](const GradFn& fn) { return reinterpret_cast<uintptr_t>(fn.node.get()) >> 4; })
-      .def_property_readonly("next_functions", [](const GradFn& fn) {
-        py::list next;
-        for (const Edge& edge : fn.node->edges)
-          next.append(py::make_tuple(edge.node ? py::cast(GradFn{edge.node}) : py::none(), edge.input));
-        return py::tuple(next);
-      });
+      .def_property_readonly(
+          "next_functions",
+          [](const GradFn& fn) {
+            py::list next;
+            for (const Edge& edge : fn.node->edges)
+              next.append(py::make_tuple(edge.node ? py::cast(GradFn{edge.node}) : py::none(), edge.input));
+            return py::tuple(next);
+          },
+          "The nodes that the gradient goes to, each with the number of its output; None where it ends.");
   py::class_<Saved>(m, "_Saved", "A tensor kept for the gradient of a function.")
       .def_static("input", &Saved::input, py::arg("tensor"))
       .def_static("output", &Saved::output, py::arg("tensor"), py::arg("number"))

@@ -1,5 +1,6 @@
 // Composed mathematics, products and Einstein sums, draws from given distributions.
 #include <cmath>
+#include <tuple>
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
@@ -33,31 +34,32 @@ void bind_pointwise(py::module_& m) {
   function_and_method(
       m, "lerp", [](const Tensor& x, const Tensor& end, const TensorOrNumber& w) { return ops::lerp(x, end, as_tensor_beside(w, x)); },
       py::arg("end"), py::arg("weight"), "input + weight * (end - input).");
-  const std::pair<const char*, BinaryOp> joint[] = {{"addcmul", BinaryOp::mul}, {"addcdiv", BinaryOp::div}};
-  for (const auto& [name, op] : joint)
+  const std::tuple<const char*, BinaryOp, const char*> joint[] = {{"addcmul", BinaryOp::mul, "input + value * tensor1 * tensor2."},
+                                                                  {"addcdiv", BinaryOp::div, "input + value * tensor1 / tensor2."}};
+  for (const auto& [name, op, doc] : joint)
     function_and_method(
         m, name,
         [op = op](const Tensor& x, const Tensor& a, const Tensor& b, const Scalar& value) { return ops::addc(op, x, a, b, value); },
-        py::arg("tensor1"), py::arg("tensor2"), py::kw_only(), py::arg("value") = 1,
-        "input + value * tensor1 * tensor2 (addcdiv: / tensor2).");
-  const std::pair<const char*, BinaryOp> truths[] = {
-      {"logical_and", BinaryOp::bitwise_and}, {"logical_or", BinaryOp::bitwise_or}, {"logical_xor", BinaryOp::bitwise_xor}};
-  for (const auto& [name, op] : truths)
+        py::arg("tensor1"), py::arg("tensor2"), py::kw_only(), py::arg("value") = 1, doc);
+  const std::tuple<const char*, BinaryOp, const char*> truths[] = {
+      {"logical_and", BinaryOp::bitwise_and, "True where neither element is 0."},
+      {"logical_or", BinaryOp::bitwise_or, "True where an element of the two is not 0."},
+      {"logical_xor", BinaryOp::bitwise_xor, "True where exactly one element of the two is not 0."}};
+  for (const auto& [name, op, doc] : truths)
     function_and_method(
-        m, name, [op = op](const Tensor& x, const Tensor& z) { return ops::logical(op, x, z); }, other,
-        "Logic of elements taken as truths.");
+        m, name, [op = op](const Tensor& x, const Tensor& z) { return ops::logical(op, x, z); }, other, doc);
   function_and_method(m, "nan_to_num", &ops::nan_to_num, py::arg("nan") = py::none(), py::arg("posinf") = py::none(),
                       py::arg("neginf") = py::none(), "A copy with NaN and infinities replaced, by 0 and the largest numbers.");
-  const auto bound = [&](const char* name, BinaryOp beyond, const char* keyword) {
+  const auto bound = [&](const char* name, BinaryOp beyond, const char* keyword, const char* doc) {
     function_and_method(
         m, name,
         [beyond](const Tensor& x, const TensorOrNumber& limit) {
           return ops::where(apply(beyond, x, limit), as_tensor_beside(limit, x), x);
         },
-        py::arg(keyword), "Values limited on one side.");
+        py::arg(keyword), doc);
   };
-  bound("clamp_min", BinaryOp::lt, "min");
-  bound("clamp_max", BinaryOp::gt, "max");
+  bound("clamp_min", BinaryOp::lt, "min", "Values below the bound raised to it.");
+  bound("clamp_max", BinaryOp::gt, "max", "Values above the bound lowered to it.");
 }
 
 // --- Norms and statistics ---------------------------------------------------------------------------------------------

@@ -184,7 +184,8 @@ void sized_factory(py::module_& m, const char* name, Fn make, const char* doc) {
                       bool requires_grad) {
            return with_grad(make(shape_from_args(name, args, size), dtype.value_or(x.dtype())), requires_grad);
          },
-         py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false);
+         py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
+         (std::string("As ") + name + "(), of this tensor's dtype where none is given.").c_str());
 }
 
 template <class Fn>
@@ -268,11 +269,14 @@ void bind_creation(py::module_& m) {
   sized_factory(
       m, "empty", [](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype); }, "An uninitialised tensor.");
   like_factory(
-      m, "zeros_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{0}), dtype); }, "Zeros.");
+      m, "zeros_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{0}), dtype); },
+      "Zeros of the same shape and dtype.");
   like_factory(
-      m, "ones_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{1}), dtype); }, "Ones.");
+      m, "ones_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{1}), dtype); },
+      "Ones of the same shape and dtype.");
   like_factory(
-      m, "empty_like", [](const Tensor& x, DType dtype) { return Tensor::empty_like(x, dtype); }, "Uninitialised.");
+      m, "empty_like", [](const Tensor& x, DType dtype) { return Tensor::empty_like(x, dtype); },
+      "An uninitialised tensor of the same shape and dtype.");
 
   const auto options = [](auto& define, const char* doc) {
     define(py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false, doc);

@@ -167,9 +167,12 @@ void bind_dtype(py::module_& m) {
       .def("__reduce__", [](const DTypeObject& d) { return std::string(name(d.value)); })
       .def("__copy__", [](py::object d) { return d; })
       .def("__deepcopy__", [](py::object d, const py::object&) { return d; })
-      .def_property_readonly("name", [](const DTypeObject& d) { return name(d.value); })
-      .def_property_readonly("itemsize", [](const DTypeObject& d) { return itemsize(d.value); })
-      .def_property_readonly("is_floating_point", [](const DTypeObject& d) { return is_floating(d.value); });
+      .def_property_readonly(
+          "name", [](const DTypeObject& d) { return name(d.value); }, "Its name, such as 'float32'.")
+      .def_property_readonly(
+          "itemsize", [](const DTypeObject& d) { return itemsize(d.value); }, "Bytes of one element.")
+      .def_property_readonly(
+          "is_floating_point", [](const DTypeObject& d) { return is_floating(d.value); }, "Whether it has fractions.");
   dtype.attr("__module__") = "dnncore";
   for (int i = 0; i < kDTypeCount; ++i) {
     const auto value = static_cast<DType>(i);
@@ -188,8 +191,10 @@ void bind_dtype(py::module_& m) {
            })
       .def("__hash__", [](Device d) { return py::hash(py::str(concat(d))); })
       .def("__reduce__", [](const py::object& d) { return py::make_tuple(py::type::of(d), py::make_tuple(py::str(d))); })
-      .def_property_readonly("type", [](Device) { return "cpu"; })
-      .def_property_readonly("index", [](Device) { return py::none(); });
+      .def_property_readonly(
+          "type", [](Device) { return "cpu"; }, "The kind of device, 'cpu'.")
+      .def_property_readonly(
+          "index", [](Device) { return py::none(); }, "None: there is one CPU.");
   device.attr("__module__") = "dnncore";
   m.def("promote_types", &promote_types, py::arg("type1"), py::arg("type2"), "The dtype both convert to.");
 }

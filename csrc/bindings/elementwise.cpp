@@ -1,8 +1,11 @@
 // Elementwise operations from kernels.def: number slots, comparisons, methods (exp, exp_, maximum ...) and functions of the same names.
+#include <deque>
+#include <string>
 #include <vector>
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "bindings/elementwise_help.h"
 
 namespace dnncore::bindings {
 
@@ -173,14 +176,24 @@ constexpr bool is_plain(BinaryOp op) {
   return op < BinaryOp::relu_backward && op != BinaryOp::add && op != BinaryOp::sub && op != BinaryOp::div;
 }
 
+// Docstrings begin with the signature, as inspect.signature reads it; they are kept as long as the tables.
+template <class Op>
+const char* documented(const char* name, const char* arguments, Op op) {
+  static auto* kept = new std::deque<std::string>;
+  return kept->emplace_back(concat(name, arguments, "\n--\n\n", summary(op))).c_str();
+}
+
 std::vector<PyMethodDef> function_table() {
   std::vector<PyMethodDef> table;
 #define KERNEL(name, Args)
-#define UNARY(op) table.push_back({#op, unary_function<UnaryOp::op>, METH_O, #op "(input): elementwise " #op "."});
+#define UNARY(op)                                                         \
+  static_assert(summary(UnaryOp::op) != nullptr, "a line of help lacks"); \
+  table.push_back({#op, unary_function<UnaryOp::op>, METH_O, documented(#op, "(input, /)", UnaryOp::op)});
 #define BINARY(op)                                                                                                                   \
+  static_assert(!is_plain(BinaryOp::op) || summary(BinaryOp::op) != nullptr, "a line of help lacks");                                \
   if (is_plain(BinaryOp::op))                                                                                                        \
     table.push_back({#op, reinterpret_cast<PyCFunction>(reinterpret_cast<void (*)()>(binary_function<BinaryOp::op>)), METH_FASTCALL, \
-                     #op "(input, other): elementwise " #op ", broadcast."});
+                     documented(#op, "(input, other, /)", BinaryOp::op)});
 #include "kernels/kernels.def"
   table.push_back({nullptr, nullptr, 0, nullptr});
   return table;
@@ -189,13 +202,15 @@ std::vector<PyMethodDef> function_table() {
 std::vector<PyMethodDef> method_table() {
   std::vector<PyMethodDef> table;
 #define KERNEL(name, Args)
-#define UNARY(op)                                                                         \
-  table.push_back({#op, unary_method<UnaryOp::op>, METH_NOARGS, "Elementwise " #op "."}); \
-  if (!is_predicate(UnaryOp::op)) table.push_back({#op "_", unary_method_inplace<UnaryOp::op>, METH_NOARGS, #op "() in place."});
-#define BINARY(op)                                                                                                                 \
-  if (is_plain(BinaryOp::op)) {                                                                                                    \
-    table.push_back({#op, binary_method<BinaryOp::op>, METH_O, "Elementwise " #op " with a tensor or number."});                   \
-    if (!is_comparison(BinaryOp::op)) table.push_back({#op "_", binary_method_inplace<BinaryOp::op>, METH_O, #op "() in place."}); \
+#define UNARY(op)                                                                                             \
+  table.push_back({#op, unary_method<UnaryOp::op>, METH_NOARGS, documented(#op, "($self, /)", UnaryOp::op)}); \
+  if (!is_predicate(UnaryOp::op))                                                                             \
+    table.push_back({#op "_", unary_method_inplace<UnaryOp::op>, METH_NOARGS, #op "_($self, /)\n--\n\n" #op "() in place."});
+#define BINARY(op)                                                                                                                  \
+  if (is_plain(BinaryOp::op)) {                                                                                                     \
+    table.push_back({#op, binary_method<BinaryOp::op>, METH_O, documented(#op, "($self, other, /)", BinaryOp::op)});                \
+    if (!is_comparison(BinaryOp::op))                                                                                               \
+      table.push_back({#op "_", binary_method_inplace<BinaryOp::op>, METH_O, #op "_($self, other, /)\n--\n\n" #op "() in place."}); \
   }
 #include "kernels/kernels.def"
   table.push_back({nullptr, nullptr, 0, nullptr});

@@ -1,5 +1,6 @@
 // Functions and methods beyond the elementwise ones: arithmetic with keywords, reductions, joining, selection, products, losses.
 #include <cmath>
+#include <tuple>
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
@@ -32,18 +33,19 @@ Tensor divide(const TensorOrNumber& x, const TensorOrNumber& z, const std::optio
 }
 
 void bind_arithmetic(py::module_& m) {
-  const std::pair<const char*, BinaryOp> sums[] = {{"add", BinaryOp::add}, {"sub", BinaryOp::sub}};
-  for (const auto& [name, op] : sums) {
+  const std::tuple<const char*, BinaryOp, const char*> sums[] = {{"add", BinaryOp::add, "input + alpha * other."},
+                                                                 {"sub", BinaryOp::sub, "input - alpha * other."}};
+  for (const auto& [name, op, doc] : sums) {
     const auto out_of_place = [op = op](const TensorOrNumber& x, const TensorOrNumber& z, const Scalar& alpha) {
       return apply(op, x, scaled(z, alpha));
     };
-    function_and_method(m, name, out_of_place, py::arg("other"), py::kw_only(), py::arg("alpha") = 1, "input + or - alpha * other.");
+    function_and_method(m, name, out_of_place, py::arg("other"), py::kw_only(), py::arg("alpha") = 1, doc);
     method((std::string(name) + "_").c_str(),
            [op = op](const Tensor& x, const TensorOrNumber& z, const Scalar& alpha) {
              apply_(op, x, scaled(z, alpha));
              return x;
            },
-           py::arg("other"), py::kw_only(), py::arg("alpha") = 1, "In place, input + or - alpha * other.");
+           py::arg("other"), py::kw_only(), py::arg("alpha") = 1, (std::string(name) + "() in place.").c_str());
   }
   function_and_method(m, "div", &divide, py::arg("other"), py::kw_only(), py::arg("rounding_mode") = py::none(),
                       "True division, or rounded.");
@@ -98,36 +100,44 @@ py::object extreme(ReduceOp op, const Tensor& x, const py::object& dim, bool kee
 }
 
 void bind_reductions(py::module_& m) {
-  const std::pair<const char*, ReduceOp> cast_first[] = {{"sum", ReduceOp::sum}, {"mean", ReduceOp::mean}, {"prod", ReduceOp::prod}};
-  for (const auto& [name, op] : cast_first)
+  const std::tuple<const char*, ReduceOp, const char*> cast_first[] = {
+      {"sum", ReduceOp::sum, "The sum over one, several or all dimensions."},
+      {"mean", ReduceOp::mean, "The mean over one, several or all dimensions."},
+      {"prod", ReduceOp::prod, "The product over one, several or all dimensions."}};
+  for (const auto& [name, op, doc] : cast_first)
     function_and_method(
         m, name,
         [op = op](const Tensor& x, const Dims& dim, bool keepdim, OptionalDType dtype) {
           return ops::reduce(op, dtype ? ops::to_dtype(x, *dtype) : x, dim.dims, keepdim);
         },
-        py::arg("dim") = py::none(), py::arg("keepdim") = false, py::kw_only(), py::arg("dtype") = py::none(),
-        "Over one, several or all dimensions.");
-  const std::pair<const char*, ReduceOp> over_dims[] = {
-      {"amax", ReduceOp::max}, {"amin", ReduceOp::min}, {"any", ReduceOp::any}, {"all", ReduceOp::all}};
-  for (const auto& [name, op] : over_dims)
+        py::arg("dim") = py::none(), py::arg("keepdim") = false, py::kw_only(), py::arg("dtype") = py::none(), doc);
+  const std::tuple<const char*, ReduceOp, const char*> over_dims[] = {
+      {"amax", ReduceOp::max, "The largest element over one, several or all dimensions; equal ones share the gradient."},
+      {"amin", ReduceOp::min, "The smallest element over one, several or all dimensions; equal ones share the gradient."},
+      {"any", ReduceOp::any, "Whether an element is not 0, over one, several or all dimensions."},
+      {"all", ReduceOp::all, "Whether no element is 0, over one, several or all dimensions."}};
+  for (const auto& [name, op, doc] : over_dims)
     function_and_method(
         m, name, [op = op](const Tensor& x, const Dims& dim, bool keepdim) { return ops::reduce(op, x, dim.dims, keepdim); },
-        py::arg("dim") = py::none(), py::arg("keepdim") = false, "Over one, several or all dimensions.");
-  const std::pair<const char*, ReduceOp> positions[] = {{"argmax", ReduceOp::argmax}, {"argmin", ReduceOp::argmin}};
-  for (const auto& [name, op] : positions)
+        py::arg("dim") = py::none(), py::arg("keepdim") = false, doc);
+  const std::tuple<const char*, ReduceOp, const char*> positions[] = {
+      {"argmax", ReduceOp::argmax, "Position of the first largest element, along a dimension or of the flattened tensor."},
+      {"argmin", ReduceOp::argmin, "Position of the first smallest element, along a dimension or of the flattened tensor."}};
+  for (const auto& [name, op, doc] : positions)
     function_and_method(
         m, name,
         [op = op](const Tensor& x, std::optional<int64_t> dim, bool keepdim) {
           return ops::reduce(op, x, dim ? Shape{*dim} : Shape{}, keepdim);
         },
-        py::arg("dim") = py::none(), py::arg("keepdim") = false,
-        "Position of the first extreme element, along a dimension or of the flattened tensor.");
-  const std::pair<const char*, ReduceOp> extremes[] = {{"max", ReduceOp::max}, {"min", ReduceOp::min}};
-  for (const auto& [name, op] : extremes) {
+        py::arg("dim") = py::none(), py::arg("keepdim") = false, doc);
+  const std::tuple<const char*, ReduceOp, const char*> extremes[] = {
+      {"max", ReduceOp::max, "The largest of all elements, (values, indices) along one dimension, or maximum() of two tensors."},
+      {"min", ReduceOp::min, "The smallest of all elements, (values, indices) along one dimension, or minimum() of two tensors."}};
+  for (const auto& [name, op, doc] : extremes) {
     extreme_types[op == ReduceOp::min] = make_extreme_type(op == ReduceOp::min ? "dnncore.return_types.min" : "dnncore.return_types.max");
     function_and_method(
         m, name, [op = op](const Tensor& x, const py::object& dim, bool keepdim) { return extreme(op, x, dim, keepdim); },
-        py::arg("dim") = py::none(), py::arg("keepdim") = false, "Over everything, or (values, indices) along one dimension.");
+        py::arg("dim") = py::none(), py::arg("keepdim") = false, doc);
   }
   const auto spread = [&](const char* name, Tensor (*fn)(const Tensor&, const Shape&, double, bool), const char* doc) {
     function_and_method(

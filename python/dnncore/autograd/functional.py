@@ -79,7 +79,7 @@ def jacobian(func: Function, inputs: Inputs, create_graph: bool = False) -> Inpu
     Returns
     -------
     Tensor or tuple of Tensor
-        Of shape (*output.shape, *input.shape) for each input.
+        Of shape ``(*output.shape, *input.shape)`` for each input.
 
     Examples
     --------
