@@ -75,11 +75,16 @@ def task_of(op: str, task: str | None, output: Tensor, target: Tensor, sample_we
         check_tensors(op, sample_weight=sample_weight)
     if not output.is_floating_point():
         raise TypeError(f"{op}: expected floating logits or probabilities as output, got {output.dtype}")
-    if task is not None:
-        return task
-    if output.ndim < 2 or tuple(output.shape[1:]) == (1,):
-        return "binary"
-    return "multilabel" if output.shape == target.shape else "multiclass"
+    if task is None and (output.ndim < 2 or tuple(output.shape[1:]) == (1,)):
+        task = "binary"
+    elif task is None:
+        task = "multilabel" if output.shape == target.shape else "multiclass"
+    if task == "multilabel" and output.ndim != 2:
+        raise ValueError(
+            f"{op}: expected an output of shape (N, K) for K labels, got {tuple(output.shape)}; "
+            "for one label per position set task='binary'"
+        )
+    return task
 
 
 def spoilt(weight: Tensor, output: Tensor) -> Tensor:

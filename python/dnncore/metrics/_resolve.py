@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
+from functools import partial
 from typing import Any
 
 from dnncore.metrics import _sklearn
@@ -109,7 +110,8 @@ def resolve(spec: object, task: str, *, from_logits: bool = True) -> Metric:
         return _sklearn.from_scorer(spec, task=task, from_logits=from_logits)
     if _sklearn.is_sklearn_function(spec):
         return _sklearn.from_function(spec, task=task, from_logits=from_logits)
-    return FunctionMetric(spec, task=task, name=getattr(spec, "__name__", type(spec).__name__))
+    plain = spec.func if isinstance(spec, partial) else spec
+    return FunctionMetric(spec, task=task, name=getattr(plain, "__name__", type(plain).__name__))
 
 
 def _from_name(written: str, task: str, from_logits: bool) -> Metric:

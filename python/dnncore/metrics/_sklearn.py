@@ -92,7 +92,7 @@ def from_function(function: Callable[..., Any], *, task: str, from_logits: bool 
 def is_sklearn_function(spec: object) -> bool:
     """Whether `spec` is a function of ``sklearn.metrics``, or a partial of one."""
     plain = spec.func if isinstance(spec, functools.partial) else spec
-    return inspect.isfunction(plain) and plain.__module__.startswith("sklearn.metrics.")
+    return inspect.isfunction(plain) and (plain.__module__ or "").startswith("sklearn.metrics.")
 
 
 def is_scorer(spec: object) -> bool:

@@ -44,10 +44,13 @@ class _Ranking(Keeping):
     def compute(self) -> float | Values:
         """Return the value, or one per class with ``average=None``; nan without samples."""
         samples = self._whole()
-        if samples is None or samples.output.isnan().any().item():
+        if samples is None:
             return math.nan
-        weight = _core.ones(len(samples.output), dtype=_core.float64) if samples.weight is None else samples.weight
-        return self._value(samples.task, self._scores(samples), samples.target, weight)
+        scores = self._scores(samples)
+        if scores.isnan().any().item():
+            return math.nan
+        weight = _core.ones(len(scores), dtype=_core.float64) if samples.weight is None else samples.weight
+        return self._value(samples.task, scores, samples.target, weight)
 
     def _scores(self, samples: Samples) -> Tensor:
         """Return float64 scores; of logits of classes their probabilities, since rows are compared with each other."""
@@ -203,4 +206,6 @@ def _sums_before(x: Tensor) -> Tensor:
 def _mean(values: Values, average: RankAverage, weight: list[float]) -> float | Values:
     if average is None:
         return values
+    if np.isnan(values).any():
+        return math.nan
     return float(np.average(values, weights=weight if average == "weighted" else None))
