@@ -34,6 +34,13 @@ def test_multilabel_accuracy_of_elements_and_of_whole_rows(case):
     assert case.stream(metrics.Accuracy(task="multilabel")) == pytest.approx(each, **CLOSE)
 
 
+def test_labels_without_weight_do_not_spoil_a_whole_row():
+    metric = metrics.Accuracy(exact_match=True)
+    weight = dnn.tensor([[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]])
+    metric.update(dnn.ones(3, 2), dnn.tensor([[1, 0], [1, 0], [0, 0]]), weight)  # right, wrong, absent
+    assert metric.compute() == 0.5
+
+
 @EXAMPLES
 @given(cases("multiclass", width=3), st.integers(1, 2))
 def test_top_k_accuracy(case, k):
@@ -49,6 +56,10 @@ def test_top_k_breaks_ties_as_argmax_does():
         metric = metrics.TopKAccuracy(k)
         metric.update(output, target)
         assert metric.compute() == k / 4
+    first, last = metrics.TopKAccuracy(2), metrics.TopKAccuracy(2)
+    first.update(output, dnn.tensor([0, 1, 0, 1]))
+    last.update(output, dnn.tensor([2, 3, 2, 3]))
+    assert (first.compute(), last.compute()) == (1.0, 0.0)
     dense = metrics.TopKAccuracy(1)
     dense.update(dnn.tensor([[[1.0, 2.0], [2.0, 1.0]]]), dnn.tensor([[1, 0]]))  # (N, C, d): class 1 first, then class 0
     assert dense.compute() == 1.0

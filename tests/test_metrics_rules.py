@@ -101,6 +101,11 @@ def test_ignored_classes_and_positions(name):
     metric.update(output, padded)
     oracle.update(flat[kept], padded.flatten()[kept])
     assert metric.compute() == pytest.approx(oracle.compute(), rel=1e-15)
+    weight = dnn.rand(4, 6)
+    weighted, oracle = metrics.resolve(name, "multiclass"), metrics.resolve(name, "multiclass")
+    weighted.update(output, padded, weight)
+    oracle.update(flat[kept], padded.flatten()[kept], weight.flatten()[kept])
+    assert weighted.compute() == pytest.approx(oracle.compute(), rel=1e-14)
     other = metrics.resolve(name, "multiclass")
     other.ignore_index = 255
     other.update(output, dnn.where(padded == -100, 255, padded))
