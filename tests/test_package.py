@@ -25,6 +25,7 @@ OWN = {
     "capture",
     "check_gradients",
     "data",
+    "metrics",
     "nn",
     "optim",
     "enable_grad",
@@ -93,7 +94,7 @@ def test_public_names_are_complete_and_resolve():
     assert dir(dnn) == sorted(dnn.__all__)
     for name in dnn.__all__:
         assert getattr(dnn, name) is not None
-    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.nn.functional, dnn.nn.init):
+    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.metrics, dnn.nn.functional, dnn.nn.init):
         assert all(hasattr(module, name) for name in getattr(module, "__all__", []))
     with pytest.raises(AttributeError, match="module 'dnncore' has no attribute 'nonsense'"):
         dnn.nonsense  # noqa: B018
@@ -153,8 +154,8 @@ def test_readme_example_runs(capsys):
 @pytest.mark.parametrize("page", sorted(page.name for page in (README.parent / "docs").glob("*.md")))
 def test_pages_run(page, tmp_path, monkeypatch, capsys):
     text = (README.parent / "docs" / page).read_text()
-    if "load_digits" in text:
-        pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
+    if "load_digits" in text or "sklearn" in text:
+        pytest.importorskip("sklearn", reason="the page uses scikit-learn (extra course)")
     monkeypatch.chdir(tmp_path)
     threads = dnn.get_num_threads()
     namespace: dict[str, object] = {"__name__": page}
