@@ -417,6 +417,12 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "Linear '0', given (20, 4): linear: expected operands of one dtype, got int64 and float32",
         "model(x)  # alone, to see all of the error",
     ),
+    "an error in forward": (
+        "D402",
+        lambda: {"module": nn.Sequential(Functional(lambda x: x.matmul(x)))},
+        "Functional '0', given (20, 4): matmul: shapes (20, 3) and (20, 3) do not fit: 3 columns times 20 rows",
+        "model(x)  # alone, to see all of the error",
+    ),
     "one column for cross-entropy": (
         "D403",
         lambda: {"module": mlp(4, 1)},

@@ -30,9 +30,11 @@ from diagnostics_cases import (
     classes,
     mlp,
     pixels,
+    steep,
     with_nan,
 )
 from dnncore import nn
+from dnncore.model import diagnostics
 from dnncore.model.diagnostics import CODES, Diagnosis, DiagnosisWarning, examine
 from dnncore.nn import functional as F
 
@@ -114,7 +116,7 @@ def test_several_inputs():
         run(Two(), inputs={**parts, "right": with_nan(parts["right"], (2, 1))})
     with pytest.raises(Diagnosis, match="D401: Linear 'fc' expects 7 features, the data gives 8"):
         run(Two(), inputs=(batch(), batch()))
-    with pytest.warns(DiagnosisWarning, match="D503: inputs: 20 samples"):
+    with pytest.warns(DiagnosisWarning, match="D503: inputs: all 20 samples"):
         run(Two(), inputs=parts, data=(parts, classes()), validation=(parts, classes()))
     shuffled = {**parts, "right": parts["right"].flip(0)}
     run(Two(), inputs=parts, data=(parts, classes()), validation=(shuffled, classes()))
@@ -164,6 +166,7 @@ HEALTHY: dict[str, Callable[[], dict[str, Any]]] = {
         "loss": nn.CrossEntropyLoss(ignore_index=-1),
         "targets": classes() - (dnn.arange(20) == 0).long(),
     },
+    "ignored targets of a function": lambda: {"loss": F.cross_entropy, "targets": classes() - 100 * (dnn.arange(20) == 0).long()},
     "ignored targets of a partial": lambda: {
         "loss": functools.partial(F.cross_entropy, ignore_index=9),
         "targets": classes() + 9 * (dnn.arange(20) == 0).long(),
@@ -240,6 +243,25 @@ def test_no_alarm(name):
         run(**changed)
 
 
+# --- The forward pass alone
+
+
+def test_examine_forward():
+    model = mlp(4, 8, 3)
+    assert diagnostics.examine_forward(model, batch()) is None
+    for inputs, code in ((batch(20, 5), "D401"), (batch().double(), "D402"), (with_nan(batch(), (0, 0)), "D302")):
+        with pytest.raises(Diagnosis) as caught:
+            diagnostics.examine_forward(model, inputs)
+        assert caught.value.code == code
+    with pytest.raises(Diagnosis, match="D405"):
+        diagnostics.examine_forward(steep(), batch() * 1e38)
+
+
+def test_no_module():
+    with pytest.raises(TypeError, match="examine: expected a Module, got function"):
+        examine(lambda x: x, CE, [], batch(), classes())  # type: ignore[arg-type]
+
+
 # --- Nothing changes
 
 
@@ -312,5 +334,5 @@ def test_minus_zero_equals_zero():
     x = batch()
     zeros = x * dnn.tensor([1.0, 1.0, 1.0, 0.0])
     minus = dnn.tensor(np.where(zeros.numpy() == 0, np.float32(-0.0), zeros.numpy()))
-    with pytest.warns(DiagnosisWarning, match="D503: inputs: 20 samples"):
+    with pytest.warns(DiagnosisWarning, match="D503: inputs: all 20 samples"):
         run(inputs=x, data=(zeros, classes()), validation=(minus, classes()))

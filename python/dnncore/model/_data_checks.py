@@ -14,7 +14,7 @@ from dnncore.model._probe import Call
 
 _ELEMENT_CAP = 1 << 27  # elements looked at for NaN
 _CHUNK = 1 << 22  # elements at once
-_BYTE_CAP = 1 << 27  # of rows compared
+_BYTE_CAP = 1 << 28  # of rows compared
 _LARGE, _SMALL, _WIDE = 50.0, 0.01, 5.0  # largest value, and standard deviation, that train well without scaling
 _REPEATED = 0.1  # share of repeated training rows from which on repeats say nothing
 
@@ -146,32 +146,54 @@ def _said_classes(names: list[str]) -> str:
 def warn_of_duplicates(train: Any, validation: Any) -> None:
     """Warn of samples of validation that stand in training too, value by value."""
     pairs = list(zip(named(train, "inputs"), named(validation, "inputs"), strict=False))
-    if not pairs or any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for (_, a), (_, b) in pairs):
+    ours, theirs = [a for (_, a), _ in pairs], [b for _, (_, b) in pairs]
+    if not pairs or any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in zip(ours, theirs, strict=True)):
         return
-    trained, seen = _row_keys([a for (_, a), _ in pairs])
-    judged, looked = _row_keys([b for _, (_, b) in pairs])
-    known = set(trained)
-    if not judged or len(known) < (1 - _REPEATED) * len(trained):
+    seen, looked = _looked_at(ours), _looked_at(theirs)
+    known, judged = _row_keys(ours, seen), _row_keys(theirs, looked)
+    distinct, first = np.unique(known, return_index=True)
+    if len(distinct) < (1 - _REPEATED) * len(known):
         return
-    double = [row for row, key in zip(looked, judged, strict=True) if key in known]
+    double = []
+    for place in np.flatnonzero(np.isin(judged, distinct)):
+        twin = seen[int(first[np.searchsorted(distinct, judged[place])])]
+        row = looked[int(place)]
+        if all(
+            np.array_equal(array_of(a[twin : twin + 1]), array_of(b[row : row + 1])) for a, b in zip(ours, theirs, strict=True)
+        ):
+            double.append(row)
     if not double:
         return
-    total, rows = len(pairs[0][1][1]), len(pairs[0][0][1])
-    whole = (len(looked), len(seen)) == (total, rows)
-    sample = "" if whole else f" (looked at {len(looked)} of {total}, and {len(seen)} of {rows})"
+    number = f"all {len(double)}" if len(double) == len(looked) else str(len(double))
+    whole = (len(looked), len(seen)) == (len(theirs[0]), len(ours[0]))
+    sample = "" if whole else f" (looked at {len(looked)} of {len(theirs[0])}, and {len(seen)} of {len(ours[0])})"
     warn(
         "D503",
-        f"inputs: {len(double)} samples of validation are also in training{sample}, the first in row {double[0]}; "
+        f"inputs: {number} samples of validation are also in training{sample}, the first in row {double[0]}; "
         "scores of validation will look better than they are",
         "x, kept = np.unique(x, axis=0, return_index=True); y = y[kept]  # before the split",
     )
 
 
-def _row_keys(tensors: list[Tensor]) -> tuple[list[bytes], range]:
-    """Return the bytes of each sample, and which rows were taken: all, or evenly spaced ones where there are too many."""
+def _looked_at(tensors: list[Tensor]) -> range:
+    """Return the rows that are compared: all, or evenly spaced ones where there are too many."""
     rows = min(map(len, tensors))
     size = sum(t.nbytes // max(1, len(t)) for t in tensors)
-    step = max(1, -(-rows * size // _BYTE_CAP))
-    arrays = [np.ascontiguousarray(array_of(t)[:rows:step]).reshape(len(range(0, rows, step)), -1) for t in tensors]
-    arrays = [array + np.zeros((), array.dtype) if array.dtype.kind == "f" else array for array in arrays]  # -0 becomes 0
-    return [b"".join(parts) for parts in zip(*([row.tobytes() for row in a] for a in arrays), strict=True)], range(0, rows, step)
+    return range(0, rows, max(1, -(-rows * size // _BYTE_CAP)))
+
+
+def _row_keys(tensors: list[Tensor], rows: range) -> NDArray[np.uint64]:
+    """Return a number of 64 bits per row that is the same for equal rows: a sum over its bits with fixed factors."""
+    keys = np.zeros(len(rows), np.uint64)
+    factors = np.random.default_rng(1)
+    for tensor in tensors:
+        values = array_of(tensor)[: rows.stop : rows.step].reshape(len(rows), -1)
+        lanes = np.dtype(np.uint64) if values.shape[1] * values.itemsize % 8 == 0 else np.dtype(f"u{values.itemsize}")
+        odd = factors.integers(1 << 63, size=max(1, values.shape[1] * values.itemsize // lanes.itemsize), dtype=np.uint64) * 2 + 1
+        step = max(1, _CHUNK // max(1, values.shape[1]))
+        for start in range(0, len(rows), step):
+            part = np.ascontiguousarray(values[start : start + step])
+            part = part + np.zeros((), part.dtype) if part.dtype.kind == "f" else part  # -0 becomes 0
+            if part.size:
+                keys[start : start + step] += np.einsum("ij,j->i", part.view(lanes), odd)
+    return keys

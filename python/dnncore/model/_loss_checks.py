@@ -314,7 +314,7 @@ def _wrong_shape(head: Head, targets: tuple[int, ...], expected: tuple[int, ...]
 
 def _check_range(head: Head, classes: int) -> None:
     values = array_of(head.known_targets)
-    values = values[values != head.setting("ignore_index", None)]
+    values = values[values != head.setting("ignore_index", -100)]
     if not values.size:
         return
     low, high = int(values.min()), int(values.max())

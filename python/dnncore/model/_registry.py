@@ -141,8 +141,15 @@ class Layer:
         return own | {name: Slot(tuple(slot["shape"]), slot["dtype"]) for name, slot in given.items()}
 
     def build(self, arguments: Arguments) -> nn.Module:
-        """Make the layer."""
-        return self.cls(**{name: kind.make(arguments[name]) for name, kind in self.arguments.items()})
+        """Make the layer; its parameters have no values yet."""
+        layer = _undrawn(self.cls)(**{name: kind.make(arguments[name]) for name, kind in self.arguments.items()})
+        layer.__class__ = self.cls
+        return layer
+
+
+def _undrawn(cls: type[nn.Module]) -> type[nn.Module]:
+    """Return a layer that does not draw initial values, which would take 0.4 of 0.5 s of reading 80 MB."""
+    return type(cls.__name__, (cls,), {"reset_parameters": lambda self: None})
 
 
 def _affine(arguments: Arguments, weight: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
@@ -342,15 +349,8 @@ def slots(node: Any) -> dict[str, Slot]:
 
 
 def build(node: Node) -> nn.Module:
-    """Make the module of a description that `parts` accepts; the values of its tensors are to be loaded.
-
-    Constructors draw initial values; the default generator is left as it was.
-    """
-    state = _core.default_generator.get_state()
-    try:
-        return _build(node, "", {})
-    finally:
-        _core.default_generator.set_state(state)
+    """Make the module of a description that `parts` accepts; its parameters have no values yet."""
+    return _build(node, "", {})
 
 
 def _build(node: Node, path: str, built: dict[str, nn.Module]) -> nn.Module:

@@ -14,9 +14,7 @@ from dnncore.model._loss_checks import Head, called, maker_of
 from dnncore.model._probe import Call, Trace, said_shape, tensors_in, trace
 from dnncore.nn.parameter import is_lazy, is_replaced
 
-__all__ = ["CODES", "Diagnosis", "DiagnosisWarning", "examine"]
-
-Batch = Tensor | tuple[Tensor, ...] | dict[str, Tensor]
+__all__ = ["CODES", "Diagnosis", "DiagnosisWarning", "examine", "examine_forward"]
 
 
 def examine(
@@ -74,6 +72,8 @@ def examine(
     ...     print(error.code, error.fix)
     D101 probabilities = model(x).softmax(1)  # there, and no softmax in the model
     """
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"examine: expected a Module, got {type(module).__name__}")
     state = _core.default_generator.get_state()
     try:
         _examine(module, loss, list(metrics), inputs, targets, data or (None, None), validation or (None, None), optimizer)
@@ -96,10 +96,7 @@ def _examine(
     for place, name, code, first in ((0, "inputs", "D302", inputs), (1, "targets", "D206", targets)):
         data_checks.check_finite(first if data[place] is None else data[place], code, name)
         data_checks.check_finite(validation[place], code, f"{name} of validation")
-    run = trace(module, inputs, grad=True)
-    if run.error is not None:
-        raise _failed_pass(run) from run.error
-    _check_outputs(run)
+    run = _run(module, inputs)
     found = loss_checks.heads(run, loss, targets, data[1], validation[1])
     for head in found:
         _check_head(head)
@@ -183,6 +180,46 @@ def _check_lengths(inputs: Any, targets: Any) -> None:
 
 
 # --- The forward pass
+
+
+def examine_forward(module: nn.Module, inputs: Any) -> None:
+    """Say which layer a minibatch does not fit, if it does not; what a failing forward pass is explained with.
+
+    Parameters
+    ----------
+    module : Module
+        The network; it stays as it is.
+    inputs : Tensor, tuple or dict of Tensor
+        A minibatch.
+
+    Raises
+    ------
+    Diagnosis
+        With the code D302, D401, D402 or D405.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> from dnncore.model.diagnostics import examine_forward
+    >>> try:
+    ...     examine_forward(nn.Sequential(nn.Linear(64, 10)), dnn.zeros(32, 784))
+    ... except ValueError as error:
+    ...     print(error.message)
+    ...     print(error.fix)
+    Linear '0' expects 64 features, the data gives 784 (shape (32, 784))
+    model[0] = nn.Linear(784, 10)
+    """
+    data_checks.check_finite(inputs, "D302", "inputs")
+    _run(module, inputs)
+
+
+def _run(module: nn.Module, inputs: Any) -> Trace:
+    run = trace(module, inputs, grad=True)
+    if run.error is not None:
+        raise _failed_pass(run) from run.error
+    _check_outputs(run)
+    return run
 
 
 def _failed_pass(run: Trace) -> Diagnosis:
