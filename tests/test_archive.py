@@ -308,3 +308,18 @@ def test_write_refuses_endless_extra_and_no_module(folder):
         archive.write(folder, small(), {"a": endless})
     with pytest.raises(TypeError, match=r"^write: expected a Module, got OrderedDict"):
         archive.write(folder, small().state_dict())
+
+
+# --- Folders of other versions
+
+
+def test_a_folder_of_format_version_1():
+    """Written by dnncore 0.1.0; every later version reads it with the same predictions."""
+    module, extra = archive.read(Path(__file__).parent / "golden" / "model-1")
+    assert [type(part).__name__ for part in module] == ["Linear", "Hardtanh", "Sequential", "Sequential", "Maxout", "Softmax"]
+    assert module[2] is module[3]
+    assert module[1].min_val == -math.inf
+    assert [name for name, p in module.named_parameters() if not p.requires_grad] == ["0.weight"]
+    assert not any(part.training for part in module.modules())
+    assert math.isnan(extra["loss"][1])
+    np.testing.assert_allclose(module(dnn.tensor(extra["x"])).detach().numpy(), extra["y"], rtol=0, atol=1e-6)
