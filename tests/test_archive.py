@@ -286,7 +286,7 @@ def test_write_refuses(folder, name):
 @pytest.mark.parametrize(
     ("extra", "error", "match"),
     [
-        ([1], TypeError, "expected extra as a dict, got list"),
+        ([], TypeError, "expected extra as a dict, got list"),
         ({"a": [1, {2}]}, TypeError, r"extra\.a\[1\]: expected None, bool, int, float, str, list or dict, got set"),
         ({"a": {1: 2}}, TypeError, "keys of type str"),
         ({"$float": 1}, TypeError, r"other than '\$float'"),

@@ -426,3 +426,31 @@ def test_hostile_weights_are_refused(folder):
     weights_of(folder).write_bytes(b"\x80\x04K\x01.")
     with pytest.raises(ValueError, match="looks like a pickle"):
         archive.read(folder)
+
+
+def test_a_model_replaced_while_it_is_read(folder, monkeypatch):
+    """The JSON was read, then its weights are gone, since a new model has come: the new one is returned."""
+    archive.write(folder, constant(1.0))
+    real = archive._text
+
+    def replaced_after(target):
+        text = real(target)
+        monkeypatch.setattr(archive, "_text", real)
+        archive.write(folder, constant(2.0))
+        return text
+
+    monkeypatch.setattr(archive, "_text", replaced_after)
+    assert value_in(folder) == 2.0
+
+
+@pytest.mark.parametrize(
+    ("once", "twice"), [('"extra": {', '"extra": {}, "extra": {'), ('"bias": true', '"bias": true, "bias": true')]
+)
+def test_a_name_twice_is_refused(folder, once, twice):
+    archive.write(folder, constant(1.0))
+    path = folder / "model.json"
+    body = path.read_text().split("\n", 1)[1]
+    assert body.count(once) == 1
+    path.write_bytes(sealed(body.replace(once, twice).encode()))
+    with pytest.raises(ValueError, match=r"^read: .*a name appears twice"):
+        archive.read(folder)

@@ -35,7 +35,8 @@ from diagnostics_cases import (
 )
 from dnncore import nn
 from dnncore.model import diagnostics
-from dnncore.model.diagnostics import CODES, Diagnosis, DiagnosisWarning, examine
+from dnncore.model._diagnosis import CODES
+from dnncore.model.diagnostics import Diagnosis, DiagnosisWarning, examine
 from dnncore.nn import functional as F
 
 PAGE = Path(__file__).parents[1] / "docs" / "diagnostics.md"

@@ -84,7 +84,7 @@ def write(folder: PathLike, module: nn.Module, extra: dict[str, Any] | None = No
         architecture = _registry.describe(module)
         content = to_bytes(_tensors(module, architecture))
         digest = header_digest(content)
-        text = _document(module, architecture, digest, extra or {})
+        text = _document(module, architecture, digest, {} if extra is None else extra)
         _parse(text)  # what is written can be read
     except (ValueError, TypeError, RecursionError) as error:
         kind = TypeError if isinstance(error, TypeError) else ValueError

@@ -9,12 +9,12 @@ from dnncore import _core, nn
 from dnncore._core import Tensor
 from dnncore.model import _data_checks as data_checks
 from dnncore.model import _loss_checks as loss_checks
-from dnncore.model._diagnosis import CODES, Diagnosis, DiagnosisWarning, few
+from dnncore.model._diagnosis import Diagnosis, DiagnosisWarning, few
 from dnncore.model._loss_checks import Head, called, maker_of
 from dnncore.model._probe import Call, Trace, said_shape, tensors_in, trace
 from dnncore.nn.parameter import is_lazy, is_replaced
 
-__all__ = ["CODES", "Diagnosis", "DiagnosisWarning", "examine", "examine_forward"]
+__all__ = ["Diagnosis", "DiagnosisWarning", "examine", "examine_forward"]
 
 
 def examine(

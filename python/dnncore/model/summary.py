@@ -47,6 +47,13 @@ class Row:
         Floating-point operations of its own matrix products.
     activation_bytes : int
         Memory of the outputs that it made; a view of its input takes none.
+
+    Examples
+    --------
+    >>> from dnncore import nn
+    >>> from dnncore.model.summary import summarize
+    >>> summarize(nn.Linear(3, 2), input_shape=(3,)).rows[0].flops
+    12
     """
 
     path: str
