@@ -338,6 +338,12 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "the numbers of samples differ: inputs has 20, targets has 19",
         "print(x.shape, y.shape)  # the first dimension of each is the samples",
     ),
+    "no samples": (
+        "D208",
+        lambda: {"inputs": batch(0), "targets": classes(0)},
+        "there are no samples: inputs, targets have length 0",
+        "print(x.shape, y.shape)",
+    ),
     "nan in inputs": (
         "D302",
         lambda: {"inputs": with_nan(batch(), (7, 2), (9, 1))},

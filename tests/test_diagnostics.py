@@ -38,6 +38,8 @@ from dnncore.model import diagnostics
 from dnncore.model._diagnosis import CODES
 from dnncore.model.diagnostics import Diagnosis, DiagnosisWarning, examine
 from dnncore.nn import functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 PAGE = Path(__file__).parents[1] / "docs" / "diagnostics.md"
 
@@ -337,3 +339,43 @@ def test_minus_zero_equals_zero():
     minus = dnn.tensor(np.where(zeros.numpy() == 0, np.float32(-0.0), zeros.numpy()))
     with pytest.warns(DiagnosisWarning, match="D503: inputs: all 20 samples"):
         run(inputs=x, data=(zeros, classes()), validation=(minus, classes()))
+
+
+# --- The checks agree with the losses
+
+LOSSES = [CE, nn.NLLLoss(), nn.MultiMarginLoss(), LOGITS, BCE, MSE, nn.L1Loss(), nn.SmoothL1Loss(), nn.HuberLoss()]
+ENDS = [nn.Identity(), nn.Sigmoid(), nn.LogSoftmax(dim=1), nn.Flatten(0), nn.Unflatten(1, (-1, 1)), nn.Unflatten(1, (1, -1))]
+DTYPES = [dnn.float32, dnn.float64, dnn.int64, dnn.int32, dnn.uint8, dnn.bool]
+SHAPES = st.sampled_from([(), (1,), (2,), (3,), (1, 1), (1, 3), (3, 1), (1, 1, 1), (4,)])
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    rows=st.sampled_from([0, 1, 2, 3]),
+    outputs=st.sampled_from([1, 2, 3]),
+    end=st.sampled_from(ENDS),
+    loss=st.sampled_from(LOSSES),
+    shape=SHAPES,
+    dtype=st.sampled_from(DTYPES),
+    low=st.sampled_from([-1, 0, 1]),
+    batched=st.booleans(),
+)
+def test_what_a_loss_refuses_is_a_diagnosis(rows, outputs, end, loss, shape, dtype, low, batched):
+    """Any loss with any targets: where the loss raises, so does the check, and it raises nothing but diagnoses."""
+    shape = (rows, *shape) if batched else shape
+    values = (np.arange(int(np.prod(shape))) % 3 + low).reshape(shape)
+    x, y = batch(rows), dnn.tensor(values).to(dtype)
+    model = mlp(4, outputs, end=end)
+    try:
+        loss(model(x), y)
+        works = True
+    except (ValueError, TypeError, RuntimeError, IndexError):
+        works = False
+    found = False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DiagnosisWarning)
+        try:
+            examine(model, loss, [], x, y, data=(x, y), validation=(x, y))
+        except Diagnosis:
+            found = True
+    assert found or works

@@ -171,6 +171,9 @@ def _check_lengths(inputs: Any, targets: Any) -> None:
         for where, tensor in data_checks.named(value, name)
         if tensor.ndim
     }
+    empty = [where for where, number in lengths.items() if number == 0]
+    if empty:
+        raise Diagnosis("D208", f"there are no samples: {', '.join(empty)} have length 0", "print(x.shape, y.shape)")
     if len(set(lengths.values())) > 1:
         raise Diagnosis(
             "D208",
