@@ -178,7 +178,8 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
     "a sigmoid before cross-entropy": (
         "D103",
         lambda: {"module": mlp(4, 3, end=nn.Sigmoid())},
-        "Sigmoid '1' stands before CrossEntropyLoss, which takes logits and applies the softmax itself" + TWICE,
+        "Sigmoid '1' stands before CrossEntropyLoss, which takes logits and applies the softmax itself; of values between 0 and "
+        "1, gradients become small and the loss cannot reach 0",
         "probabilities = model(x).softmax(1)  # there, and no sigmoid in the model",
     ),
     "no sigmoid before BCE": (

@@ -149,13 +149,13 @@ def check_activation(head: Head) -> None:
     """Refuse a softmax or sigmoid before a loss that has its own, and none before a loss that has not."""
     ending, by = _ending(head)
     if head.kind in ("cross_entropy", "logits") and ending in ("softmax", "sigmoid"):
-        sigmoid = head.kind == "logits"
-        shown = "sigmoid()" if sigmoid else "softmax(1)"
+        own = "sigmoid" if head.kind == "logits" else "softmax"
+        effect = "twice, gradients" if ending == own else "of values between 0 and 1, gradients"
         raise Diagnosis(
             "D101" if ending == "softmax" else "D103",
-            f"{head.name}{by} stands before {head.loss_name}, which takes logits and applies the "
-            f"{'sigmoid' if sigmoid else 'softmax'} itself; twice, gradients become small and the loss cannot reach 0",
-            f"probabilities = model(x).{shown}  # there, and no {ending} in the model",
+            f"{head.name}{by} stands before {head.loss_name}, which takes logits and applies the {own} itself; "
+            f"{effect} become small and the loss cannot reach 0",
+            f"probabilities = model(x).{own}({'' if own == 'sigmoid' else 1})  # there, and no {ending} in the model",
         )
     if head.kind == "cross_entropy" and ending == "log_softmax":
         warn(
