@@ -150,6 +150,8 @@ def warn_of_duplicates(train: Any, validation: Any) -> None:
     if not pairs or any(a.shape[1:] != b.shape[1:] or a.dtype != b.dtype for a, b in zip(ours, theirs, strict=True)):
         return
     seen, looked = _looked_at(ours), _looked_at(theirs)
+    if not seen or not looked:
+        return
     known, judged = _row_keys(ours, seen), _row_keys(theirs, looked)
     distinct, first = np.unique(known, return_index=True)
     if len(distinct) < (1 - _REPEATED) * len(known):
