@@ -32,7 +32,7 @@ def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memo
         with contextlib.suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:
@@ -43,7 +43,8 @@ def _write_all(descriptor: int, data: memoryview) -> None:
         data = data[written:]
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder reach the disk."""
     if os.name != "posix":
         return  # a folder cannot be opened there; the rename itself is journaled
     descriptor = os.open(folder, os.O_RDONLY)

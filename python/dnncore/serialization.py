@@ -13,7 +13,7 @@ import json
 import math
 import os
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
 import safetensors
@@ -73,6 +73,11 @@ def save(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None
     >>> dnn.load(path)["bias"].shape
     (3,)
     """
+    write_atomically(path, [to_bytes(state_dict)])
+
+
+def to_bytes(state_dict: Mapping[str, Tensor]) -> bytes:
+    """Return the content of the file that `save` writes."""
     kept: list[Tensor] = []  # the specs hold addresses
     specs: dict[str, safetensors.TensorSpec] = {}
     hashes: dict[str, str] = {}
@@ -90,7 +95,12 @@ def save(state_dict: Mapping[str, Tensor], path: str | os.PathLike[str]) -> None
     header = int.from_bytes(content[:8], "little")
     if header > _HEADER_CAP:
         raise ValueError(f"save: the names take a header of {header} bytes; load accepts at most {_HEADER_CAP}")
-    write_atomically(path, [content])
+    return content
+
+
+def header_digest(content: bytes) -> str:
+    """Return the SHA-256 of a file's header, which stands for the whole file, since the header has a hash of every tensor."""
+    return hashlib.sha256(content[: 8 + int.from_bytes(content[:8], "little")]).hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
@@ -127,21 +137,43 @@ def load(path: str | os.PathLike[str]) -> dict[str, Tensor]:
     dnncore.bfloat16
     """
     where = os.fspath(path)
-    descriptor = os.open(where, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))  # a pipe must not make it wait
-    with open(descriptor, "rb", buffering=0) as file:
-        info = os.fstat(descriptor)
-        if not stat.S_ISREG(info.st_mode):
-            raise OSError(f"load: expected a regular file, got {where}")
-        header, hashes = _read_header(file, info.st_size, where)
-        tensors = {}
-        for name, entry in header.items():  # in the order of their bytes, as _check_cover has it
-            tensor = _core.empty(tuple(entry["shape"]), dtype=_DTYPES[entry["dtype"]])
-            _read_into(file, _bytes_of(tensor), where)
-            if hashes is not None and _digest(entry["dtype"], tuple(entry["shape"]), _bytes_of(tensor)) != hashes[name]:
-                raise ValueError(f"load: {where} is damaged: the bytes of {name!r} do not match their hash")
-            if entry["dtype"] == "BOOL" and bytes(_bytes_of(tensor)).translate(None, b"\0\1"):
-                raise ValueError(f"load: {where} is damaged: {name[:40]!r} holds bytes that are neither true nor false")
-            tensors[name] = tensor
+    with open_regular(where, "load") as file:
+        return _read_tensors(file, *_read_header(file, _size(file), where), where)
+
+
+def load_checked(path: str, check: Callable[[dict[str, Any], str], None]) -> dict[str, Tensor]:
+    """Do as `load` with a file that is no link, after ``check(header, digest of the header)`` and before a tensor is made."""
+    with open_regular(path, "load", getattr(os, "O_NOFOLLOW", 0)) as file:
+        header, hashes = _read_header(file, _size(file), path)
+        start = file.tell()
+        file.seek(0)
+        check(header, header_digest(_read_exactly(file, start, path)))
+        return _read_tensors(file, header, hashes, path)
+
+
+def open_regular(path: str, op: str, flags: int = 0) -> Any:
+    """Open a regular file for reading, without buffer; OSError if it is anything else."""
+    descriptor = os.open(path, os.O_RDONLY | flags | getattr(os, "O_NONBLOCK", 0))  # a pipe must not make it wait
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{op}: expected a regular file, got {path}")
+    return open(descriptor, "rb", buffering=0)
+
+
+def _size(file: Any) -> int:
+    return os.fstat(file.fileno()).st_size
+
+
+def _read_tensors(file: Any, header: dict[str, Any], hashes: dict[str, str] | None, where: str) -> dict[str, Tensor]:
+    tensors = {}
+    for name, entry in header.items():  # in the order of their bytes, as _check_cover has it
+        tensor = _core.empty(tuple(entry["shape"]), dtype=_DTYPES[entry["dtype"]])
+        _read_into(file, _bytes_of(tensor), where)
+        if hashes is not None and _digest(entry["dtype"], tuple(entry["shape"]), _bytes_of(tensor)) != hashes[name]:
+            raise ValueError(f"load: {where} is damaged: the bytes of {name!r} do not match their hash")
+        if entry["dtype"] == "BOOL" and bytes(_bytes_of(tensor)).translate(None, b"\0\1"):
+            raise ValueError(f"load: {where} is damaged: {name[:40]!r} holds bytes that are neither true nor false")
+        tensors[name] = tensor
     return tensors
 
 

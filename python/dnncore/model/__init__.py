@@ -1,0 +1,1 @@
+"""Training, prediction, summaries, model folders and checks before the first step."""
