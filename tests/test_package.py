@@ -23,6 +23,7 @@ OWN = {
     "capture",
     "check_gradients",
     "data",
+    "metrics",
     "nn",
     "optim",
     "enable_grad",
@@ -91,7 +92,7 @@ def test_public_names_are_complete_and_resolve():
     assert dir(dnn) == sorted(dnn.__all__)
     for name in dnn.__all__:
         assert getattr(dnn, name) is not None
-    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.nn.functional, dnn.nn.init):
+    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.metrics, dnn.nn.functional, dnn.nn.init):
         assert all(hasattr(module, name) for name in getattr(module, "__all__", []))
     with pytest.raises(AttributeError, match="module 'dnncore' has no attribute 'nonsense'"):
         dnn.nonsense  # noqa: B018
@@ -152,6 +153,8 @@ def test_readme_example_runs(capsys):
 def test_pages_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (README.parent / "docs" / page).read_text(), re.DOTALL)
+    if any("sklearn" in block for block in blocks):
+        pytest.importorskip("sklearn", reason="the page shows scikit-learn (extra sklearn)")
     namespace: dict[str, object] = {}
     for block in blocks:
         exec(compile(block, page, "exec"), namespace)

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 from dnncore._version import __version__
 
 if TYPE_CHECKING:
-    from dnncore import autograd, data, nn, optim
+    from dnncore import autograd, data, metrics, nn, optim
     from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
     from dnncore.autograd.check import check_gradients
     from dnncore.serialization import load, save
 else:
-    _MODULES = frozenset({"autograd", "data", "nn", "optim"})
+    _MODULES = frozenset({"autograd", "data", "metrics", "nn", "optim"})
     _HOMES = {
         "capture": "dnncore._capture",
         "check_gradients": "dnncore.autograd.check",
@@ -204,6 +204,7 @@ __all__ = [
     "median",
     "memory_stats",
     "meshgrid",
+    "metrics",
     "min",
     "minimum",
     "mm",
