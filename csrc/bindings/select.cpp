@@ -3,6 +3,7 @@
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "bindings/in_place.h"
 #include "ops/tensor_ops.h"
 
@@ -172,9 +173,37 @@ void bind_cumulative(py::module_& m) {
       py::arg("dim"), "(values, indices) of the smallest element so far along a dimension.");
 }
 
+// --- Minibatches ------------------------------------------------------------------------------------------------------
+// order: int64 (n,). Batches of the rows order[begin ... end), `size` each and the last one what is left; every tensor is fresh.
+using Batch = std::vector<Tensor>;
+
+Batch gathered(const Batch& tensors, const Tensor& rows) {
+  Batch batch;
+  for (const Tensor& tensor : tensors) batch.push_back(ops::index(tensor, 0, {rows}));
+  return batch;
+}
+
+py::list gather_batches(const Batch& tensors, const Tensor& order, int64_t begin, int64_t end, int64_t size) {
+  DNN_CHECK(order.ndim() == 1 && 0 <= begin && begin <= end && end <= order.size(0) && size > 0, ValueError,
+            "gather_batches: expected 0 <= begin <= end <= n and a positive size for an order of shape ", order.shape(), ", got ", begin,
+            ", ", end, " and ", size);
+  std::vector<Batch> batches;
+  {
+    const WithoutGil unlocked;
+    const NoGrad no_grad;
+    for (int64_t at = begin; at < end; at += size)
+      batches.push_back(gathered(tensors, ops::slice(order, 0, at, std::min(at + size, end), 1)));
+  }
+  py::list result;
+  for (const Batch& batch : batches) result.append(py::tuple(py::cast(batch)));
+  return result;
+}
+
 }  // namespace
 
 void bind_select(py::module_& m) {
+  m.def("_gather_batches", &gather_batches, py::arg("tensors"), py::arg("order"), py::arg("begin"), py::arg("end"), py::arg("size"),
+        "Minibatches of the rows that a part of an order names, without the GIL.");
   bind_along(m);
   bind_order(m);
   bind_counting(m);

@@ -1,6 +1,27 @@
-"""Data sets and minibatches."""
+"""Data sets, samplers, loaders of minibatches, and tables from files."""
 
+from dnncore.data.collate import default_collate
+from dnncore.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset
 from dnncore.data.digits import load_digits
+from dnncore.data.loader import DataLoader
 from dnncore.data.minibatches import batches
+from dnncore.data.sampler import BatchSampler, RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
+from dnncore.data.split import random_split, stratified_split
 
-__all__ = ["batches", "load_digits"]
+__all__ = [
+    "BatchSampler",
+    "ConcatDataset",
+    "DataLoader",
+    "Dataset",
+    "RandomSampler",
+    "SequentialSampler",
+    "Subset",
+    "SubsetRandomSampler",
+    "TensorDataset",
+    "WeightedRandomSampler",
+    "batches",
+    "default_collate",
+    "load_digits",
+    "random_split",
+    "stratified_split",
+]
