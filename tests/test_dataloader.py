@@ -280,6 +280,8 @@ def test_gather_batches_refuses():
     for begin, end, size in ((-1, 1, 1), (0, 3, 1), (1, 0, 1), (0, 1, 0)):
         with pytest.raises(ValueError, match="gather_batches: expected 0 <= begin"):
             _core._gather_batches((x,), order, begin, end, size)
+    with pytest.raises(ValueError, match="slice_batches: expected 0 <= begin"):
+        _core._slice_batches((x,), 1, 0, 1)
 
 
 # --- The thread -----------------------------------------------------------------------------------------------------------
@@ -293,8 +295,13 @@ def test_a_thread_runs_only_where_it_is_of_use(monkeypatch):
 
     monkeypatch.setattr(_core, "_gather_batches", gather)
     cores = _core.cpu_info()["allowed_cores"]
-    data = TensorDataset(*arrays(500))
-    for count, inline in ((cores, True), (cores + 1, True), (max(cores - 1, 1), cores == 1)):
+    large, small = TensorDataset(dnn.zeros(512, 8192)), TensorDataset(dnn.zeros(512, 8191))
+    for data, count, inline in (
+        (large, cores, True),
+        (large, cores + 1, True),
+        (large, max(cores - 1, 1), cores == 1),
+        (small, max(cores - 1, 1), True),
+    ):
         dnn.set_num_threads(count)
         seen.clear()
         assert len(list(DataLoader(data, 64, shuffle=True))) == 8

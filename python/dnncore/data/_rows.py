@@ -29,6 +29,11 @@ class Rows(NamedTuple):
     parts: list[Batch]
     chosen: Tensor | None  # None: all rows in order
 
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a sample."""
+        return sum(tensor[:1].numel() * tensor.element_size() for tensor in self.parts[0])
+
     def batches(self, order: Tensor | None, size: int, drop_last: bool, skip: int, ahead: bool) -> Iterator[Job[Batch]]:
         """Return jobs that make the batches of an epoch from number `skip` on: views in order, gathered copies else."""
         if order is None:
@@ -38,15 +43,15 @@ class Rows(NamedTuple):
         count = sum(len(part[0]) for part in self.parts) if order is None else len(order)
         stop = count - count % size if drop_last else count
         if order is None:
-            return (partial(self._slices, begin, min(begin + size, stop)) for begin in range(skip * size, stop, size))
+            step = size * _MOST_BATCHES
+            return (partial(self._slices, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
         step = size * self._batches_at_once(size, ahead)
         gather = self._gather if len(self.parts) == 1 else self._gather_parts
         return (partial(gather, order, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
 
     def _batches_at_once(self, size: int, ahead: bool) -> int:
-        row = sum(tensor[:1].numel() * tensor.element_size() for tensor in self.parts[0])
         room = _AHEAD_BYTES if ahead else _INLINE_BYTES
-        return min(max(room // max(row * size, 1), 1), _MOST_BATCHES)
+        return min(max(room // max(self.row_bytes * size, 1), 1), _MOST_BATCHES)
 
     def _gather(self, order: Tensor, begin: int, end: int, size: int) -> list[Batch]:
         return _core._gather_batches(self.parts[0], order, begin, end, size)
@@ -69,9 +74,13 @@ class Rows(NamedTuple):
         back = _core.cat(places).argsort()
         return tuple(_core.cat(column)[back] for column in zip(*pieces, strict=True))
 
-    def _slices(self, begin: int, end: int) -> list[Batch]:
+    def _slices(self, begin: int, end: int, size: int) -> list[Batch]:
         if len(self.parts) == 1:
-            return [tuple(tensor[begin:end] for tensor in self.parts[0])]
+            return _core._slice_batches(self.parts[0], begin, end, size)
+        return [self._slice_mixed(at, min(at + size, end)) for at in range(begin, end, size)]
+
+    def _slice_mixed(self, begin: int, end: int) -> Batch:
+        """Return rows in order: a view inside one part, a copy across several."""
         pieces: list[Batch] = []
         start = 0
         for part in self.parts:
@@ -79,9 +88,7 @@ class Rows(NamedTuple):
             if begin < stop and start < end:
                 pieces.append(tuple(tensor[max(begin - start, 0) : end - start] for tensor in part))
             start = stop
-        if len(pieces) == 1:
-            return pieces
-        return [tuple(_core.cat(column) for column in zip(*pieces, strict=True))]
+        return pieces[0] if len(pieces) == 1 else tuple(_core.cat(column) for column in zip(*pieces, strict=True))
 
 
 def rows_of(dataset: Dataset) -> Rows | None:

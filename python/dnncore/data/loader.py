@@ -20,6 +20,8 @@ _PYTORCH_ONLY = frozenset(
     | {"persistent_workers", "pin_memory_device", "in_order"}
 )
 
+_LEAST_BYTES_AHEAD = 16 << 20  # to start and end the thread costs 0.4 ms, to gather so much 2 ms
+
 
 class DataLoader:
     """Minibatches of a dataset, a new order for every epoch where shuffled.
@@ -49,8 +51,8 @@ class DataLoader:
         Where the order of a shuffled epoch is drawn from; the default generator when not given.
     prefetch : bool, optional
         Whether one thread makes batches ahead of their use, with the same order and bits. When not given: for tensors that have
-        to be gathered, if `get_num_threads` leaves a core free. With True the thread also calls ``__getitem__`` and `collate_fn`
-        of other datasets, which then must not share random state with the training.
+        to be gathered, 16 MiB or more, if `get_num_threads` leaves a core free. With True the thread also calls ``__getitem__``
+        and `collate_fn` of other datasets, which then must not share random state with the training.
 
     Raises
     ------
@@ -136,20 +138,11 @@ class DataLoader:
         rows = rows_of(self.dataset) if self.collate_fn is None else None
         if rows is not None:
             gathers = order is not None or rows.chosen is not None
-            ahead = gathers and (self._has_free_core() if self.prefetch is None else self.prefetch)
+            ahead = gathers and (_pays(len(sampler) * rows.row_bytes) if self.prefetch is None else self.prefetch)  # type: ignore[arg-type]
             return rows.batches(order, batches.batch_size, batches.drop_last, epoch.position, ahead), ahead
         numbers = range(len(self.dataset)) if order is None else order.tolist()
         left = numbers[epoch.position * batches.batch_size :]
         return self._fetches(iter(BatchSampler(left, batches.batch_size, batches.drop_last))), bool(self.prefetch)
-
-    @staticmethod
-    def _has_free_core() -> bool:
-        """Tell whether the training leaves a core to the thread.
-
-        Measured at batch 64 of 784 features on two cores, microseconds per step without and with the thread. One training thread:
-        60 -> 39 (784-10), 186 -> 164 (784-64-10), 2350 -> 2330 (784-512-512-10). Two: 43 -> 34, 132 -> 128 to 138, 1190 -> 1210.
-        """
-        return bool(_core.get_num_threads() < _core.cpu_info()["allowed_cores"])
 
     def _fetches(self, batches: Iterator[list[int]]) -> Iterator[_ahead.Job[Any]]:
         return (partial(_fetch, self.dataset, indices, self.collate_fn or default_collate) for indices in batches)
@@ -225,6 +218,15 @@ class _Epoch:
             return sampler.draw(again)
         self.drawn_from = (sampler.generator or _core.default_generator).get_state()
         return sampler.draw(sampler.generator)
+
+
+def _pays(nbytes: int) -> bool:
+    """Tell whether a thread gathers an epoch of so many bytes sooner than the training itself: where that leaves it a core.
+
+    Measured at batch 64 of 784 features on two cores, microseconds per step without and with the thread. One training thread:
+    60 -> 39 (784-10), 186 -> 164 (784-64-10), 2350 -> 2330 (784-512-512-10). Two: 43 -> 34, 132 -> 128 to 138, 1190 -> 1210.
+    """
+    return nbytes >= _LEAST_BYTES_AHEAD and bool(_core.get_num_threads() < _core.cpu_info()["allowed_cores"])
 
 
 def _fetch(dataset: Dataset, indices: list[int], collate: Callable[[list[Any]], Any]) -> list[Any]:
