@@ -3,6 +3,7 @@
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "bindings/gil.h"
 #include "bindings/in_place.h"
 #include "ops/tensor_ops.h"
 
@@ -172,9 +173,60 @@ void bind_cumulative(py::module_& m) {
       py::arg("dim"), "(values, indices) of the smallest element so far along a dimension.");
 }
 
+// --- Minibatches ------------------------------------------------------------------------------------------------------
+using Batch = std::vector<Tensor>;
+
+// `size` positions from [begin, end) for each batch, the last one what is left.
+template <class Make>
+std::vector<Batch> batches_of(const Batch& tensors, int64_t begin, int64_t end, int64_t size, const Make& make) {
+  std::vector<Batch> batches;
+  for (int64_t at = begin; at < end; at += size) {
+    const auto one = make(at, std::min(at + size, end));
+    batches.emplace_back();
+    for (const Tensor& tensor : tensors) batches.back().push_back(one(tensor));
+  }
+  return batches;
+}
+
+py::list lists_of(const std::vector<Batch>& batches) {
+  py::list result;
+  for (const Batch& batch : batches) result.append(py::tuple(py::cast(batch)));
+  return result;
+}
+
+// order: int64 (n,). Rows order[begin ... end) of every tensor, fresh tensors.
+py::list gather_batches(const Batch& tensors, const Tensor& order, int64_t begin, int64_t end, int64_t size) {
+  DNN_CHECK(order.ndim() == 1 && 0 <= begin && begin <= end && end <= order.size(0) && size > 0, ValueError,
+            "gather_batches: expected 0 <= begin <= end <= n and a positive size for an order of shape ", order.shape(), ", got ", begin,
+            ", ", end, " and ", size);
+  std::vector<Batch> batches;
+  {
+    const WithoutGil unlocked;
+    const NoGrad no_grad;
+    batches = batches_of(tensors, begin, end, size, [&order](int64_t from, int64_t to) {
+      return [rows = ops::slice(order, 0, from, to, 1)](const Tensor& x) { return ops::index(x, 0, {rows}); };
+    });
+  }
+  return lists_of(batches);
+}
+
+// Rows [begin, end) of every tensor, views.
+py::list slice_batches(const Batch& tensors, int64_t begin, int64_t end, int64_t size) {
+  DNN_CHECK(0 <= begin && begin <= end && size > 0, ValueError, "slice_batches: expected 0 <= begin <= end and a positive size, got ",
+            begin, ", ", end, " and ", size);
+  const NoGrad no_grad;
+  return lists_of(batches_of(tensors, begin, end, size, [](int64_t from, int64_t to) {
+    return [from, to](const Tensor& x) { return ops::slice(x, 0, from, to, 1); };
+  }));
+}
+
 }  // namespace
 
 void bind_select(py::module_& m) {
+  m.def("_gather_batches", &gather_batches, py::arg("tensors"), py::arg("order"), py::arg("begin"), py::arg("end"), py::arg("size"),
+        "Minibatches of the rows that a part of an order names, without the GIL.");
+  m.def("_slice_batches", &slice_batches, py::arg("tensors"), py::arg("begin"), py::arg("end"), py::arg("size"),
+        "Minibatches of neighbouring rows, as views.");
   bind_along(m);
   bind_order(m);
   bind_counting(m);
