@@ -18,11 +18,11 @@ namespace {
 constexpr DType kFloats[] = {DType::Float32, DType::Float64, DType::BFloat16, DType::Float16};
 
 // Shape, strides of the inputs, strides of the output.
-struct Layout {
+struct Arrangement {
   Shape shape;
   Strides x, y;
 };
-const Layout kLayouts[] = {
+const Arrangement kLayouts[] = {
     {{1}, {1}, {1}},
     {{17}, {1}, {1}},
     {{70'001}, {1}, {1}},
@@ -64,7 +64,7 @@ Tolerance tolerance_of(ActivationOp op, DType dtype) {
   }
 }
 
-ActivationArgs args_of(ActivationOp op, DType dtype, const Layout& layout) {
+ActivationArgs args_of(ActivationOp op, DType dtype, const Arrangement& layout) {
   ActivationArgs args;
   args.shape = layout.shape;
   args.x_strides = args.dy_strides = layout.x;
@@ -81,7 +81,7 @@ void cases_activation() {
   constexpr double kSpecial[] = {0.0, -0.0, 0.5, -0.5, 1.5, 3, -3, 30, -30, 80, -80, 1e-30, NAN};
   for (int op = 0; op < static_cast<int>(ActivationOp::count); ++op)
     for (DType dtype : kFloats)
-      for (const Layout& layout : kLayouts)
+      for (const Arrangement& layout : kLayouts)
         for (bool backward : {false, true}) {
           CAPTURE(std::string(kActivationNames[op]));
           CAPTURE(std::string(name(dtype)));
