@@ -220,6 +220,15 @@ def test_samplers_of_the_user(prefetch):
     assert listed(loader) == [([0, 5],), ([3],), ([1, 2, 3],)]
 
 
+def test_an_overridden_order_is_not_passed_over():
+    class Backwards(SequentialSampler):
+        def __iter__(self):
+            return iter(range(len(self) - 1, -1, -1))
+
+    data = TensorDataset(dnn.arange(5))
+    assert listed(DataLoader(data, 2, sampler=Backwards(data))) == [([4, 3],), ([2, 1],), ([0],)]
+
+
 def test_a_sampler_without_end():
     def forever():
         while True:
@@ -260,7 +269,8 @@ def test_two_epochs_differ_and_the_seed_repeats_them():
         ((dnn.tensor([1]),), {"pin_memory": True}, TypeError, "pin_memory has no meaning"),
         (([1],), {"shufle": True}, TypeError, "unexpected argument 'shufle'"),
         ((3,), {}, TypeError, "expected a dataset with __len__ and __getitem__, got int"),
-        (([1], 0), {}, ValueError, "batch_size of at least 1, got 0"),
+        (([1],), {"prefetch": 4}, TypeError, "expected prefetch as True, False or None, got 4"),
+        (([1], 0), {}, ValueError, "DataLoader: expected batch_size of at least 1, got 0"),
         (([1], None), {}, ValueError, "batch_size of at least 1, got None"),
         (([1], True), {}, ValueError, "got True"),
         (([1],), {"sampler": [0], "shuffle": True}, ValueError, "sampler excludes shuffle and generator"),
@@ -417,7 +427,12 @@ def test_training_has_the_same_bits_with_and_without_the_thread():
 
 
 def run(code):
-    return subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", "-c", textwrap.dedent(code)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 HALF_WAY = """
@@ -556,8 +571,16 @@ def test_states_that_do_not_fit():
         with pytest.raises(ValueError, match="expected a position in 3 batches"):
             loader.load_state_dict({**state, "position": position})
     for text in ("xyz", "00", 7):
-        with pytest.raises(ValueError, match=r"generator's state in hexadecimal|set_state: expected a uint8 tensor"):
+        with pytest.raises(ValueError, match=r"load_state_dict: expected a generator's state in hexadecimal"):
             loader.load_state_dict({**state, "generator": text})
+        with pytest.raises(ValueError, match=r"load_state_dict: expected a generator's state in hexadecimal"):
+            loader.load_state_dict({**state, "order": text})
+    assert loader.state_dict() == state
+    for other in (DataLoader(data, 8), DataLoader(data, 8, shuffle=True)):
+        with pytest.raises(ValueError, match="shuffling and the generator must be as in the loader of the state"):
+            other.load_state_dict(state)
+    with pytest.raises(ValueError, match="shuffling and the generator must be"):
+        loader.load_state_dict({**state, "position": 1})
     own = DataLoader(data, 8, sampler=[1, 2])
     with pytest.raises(RuntimeError, match="state_dict: the order of a sampler of your own is not known"):
         own.state_dict()

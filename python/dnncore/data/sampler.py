@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 
@@ -180,6 +181,13 @@ class WeightedRandomSampler(OrderSampler):
         return _core.multinomial(self.weights, self.num_samples, self.replacement, generator=generator)
 
 
+def check_batch_size(op: str, size: object) -> int:
+    """Return a whole number of at least 1."""
+    if isinstance(size, bool) or not hasattr(size, "__index__") or operator.index(size) < 1:
+        raise ValueError(f"{op}: expected batch_size of at least 1, got {size!r}")
+    return operator.index(size)
+
+
 class BatchSampler:
     """Lists of sample numbers that make a batch each.
 
@@ -205,9 +213,8 @@ class BatchSampler:
     """
 
     def __init__(self, sampler: Iterable[int], batch_size: int, drop_last: bool) -> None:
-        if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-            raise ValueError(f"BatchSampler: expected batch_size of at least 1, got {batch_size!r}")
-        self.sampler, self.batch_size, self.drop_last = sampler, batch_size, drop_last
+        self.sampler, self.drop_last = sampler, drop_last
+        self.batch_size = check_batch_size("BatchSampler", batch_size)
 
     def __len__(self) -> int:
         count = len(self.sampler)  # type: ignore[arg-type]
