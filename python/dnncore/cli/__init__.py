@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import click
 
 from dnncore._version import __version__
+
+T = TypeVar("T")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "show_default": True})
@@ -26,27 +31,101 @@ def train() -> None:
     """Train a network and save it."""
 
 
+class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions
+    """``digits`` or ``csv:FILE``."""
+
+    name = "digits|csv:FILE"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value == "digits" or (value.startswith("csv:") and len(value) > 4):
+            return value
+        hint = f"; did you mean csv:{value}?" if value.endswith(".csv") else ""
+        raise click.BadParameter(f"expected digits or csv:FILE, got {value!r}{hint}", ctx=ctx, param=param)
+
+
 @train.command()
-@click.option("--data", type=click.Choice(["digits"]), default="digits", help="Data set.")
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for the model and its record.")
-@click.option("--epochs", type=click.IntRange(min=1), default=30, help="Passes through the training part.")
+@click.option("--data", type=_Data(), default="digits", help="Data set: scikit-learn's digits, or a table with a target column.")
+@click.option("--target", default=None, help="Column of a table to predict; the last one when not given.", show_default=False)
+@click.option(
+    "--task",
+    type=click.Choice(["classification", "regression"]),
+    default=None,
+    help="What the target of a table is; told from its values when not given.",
+)
+@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for the model, its record and its curve.")
+@click.option("--epochs", type=click.IntRange(min=1), default=60, help="Passes through the training part.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step.")
-@click.option("--lr", type=click.FloatRange(min=0, min_open=True), default=0.05, help="Learning rate.")
-@click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), default=0.9, help="Momentum.")
+@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", help="How the weights are updated.")
+@click.option(
+    "--lr", type=click.FloatRange(min=0, min_open=True), default=None, help="Learning rate; 0.05 with sgd, 0.001 with adam."
+)
+@click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), default=0.9, help="Momentum of sgd.")
 @click.option(
     "--hidden", type=click.IntRange(min=1), multiple=True, default=[256, 128], help="Width of a hidden layer; repeat for more."
 )
-@click.option("--size", type=click.Choice(["8", "32"]), default="8", help="Height and width of the images.")
+@click.option("--dropout", type=click.FloatRange(min=0, max=1, max_open=True), default=0.2, help="After each hidden layer.")
+@click.option(
+    "--validation",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.1,
+    help="Share of the training part that chooses the best epoch; 0 keeps the last one.",
+)
+@click.option("--size", type=click.Choice(["8", "32"]), default="8", help="Height and width of the digits.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples.")
 @click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it.")
 def mlp(**options: object) -> None:
-    """Train a multilayer perceptron."""
-    from dnncore.cli.train import MlpConfig, train_mlp
+    """Train a multilayer perceptron on images or on a table.
 
-    out = str(options.pop("out"))
-    threads = options.pop("threads")
-    config = MlpConfig(**{**options, "size": int(str(options["size"]))})  # type: ignore[arg-type]
+    The folder gets model.json with its weights (what `evaluate`, `predict` and dnncore.Model.load read), run.json with settings,
+    history and held-out results, and curve.png. Ctrl-C ends after the current batch and saves what was learnt, with status 130.
+    """
+    out, threads = str(options.pop("out")), options.pop("threads")
+
+    def run() -> int:
+        from dnncore.cli.train import MlpConfig, train_mlp
+
+        config = MlpConfig(**{**options, "size": int(str(options["size"]))})  # type: ignore[arg-type]
+        return train_mlp(config, out, threads=threads)  # type: ignore[arg-type]
+
+    click.get_current_context().exit(_told(run))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option(
+    "--data", type=_Data(), default=None, help="Data to judge by; the held-out part of the training data when not given."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def evaluate(folder: str, data: str | None, as_json: bool) -> None:
+    """Show how good the model in FOLDER is."""
+
+    def run() -> None:
+        from dnncore.cli import use
+
+        use.evaluate(folder, data, as_json)
+
+    _told(run)
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False))
+@click.option("--top", type=click.IntRange(min=1), default=1, help="Classes to show per sample, the most probable first.")
+@click.option("--invert", is_flag=True, help="The image is dark on light.")
+def predict(folder: str, file: str, top: int, invert: bool) -> None:
+    """Predict for FILE, an image, a .npy array or a .csv table, with the model in FOLDER; print CSV."""
+
+    def run() -> None:
+        from dnncore.cli import use
+
+        use.predict(folder, file, top, invert)
+
+    _told(run)
+
+
+def _told(run: Callable[[], T]) -> T:
+    """Run; an error the user can mend is one line on standard error and status 1."""
     try:
-        train_mlp(config, out, threads=threads)  # type: ignore[arg-type]
-    except (OSError, ImportError, MemoryError) as error:
+        return run()
+    except (OSError, ImportError, MemoryError, ValueError) as error:
         raise click.ClickException(str(error) or type(error).__name__) from error

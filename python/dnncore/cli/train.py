@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
-import sys
 import time
-from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,16 +14,16 @@ from typing import Any, Literal
 import click
 
 from dnncore import _core
-from dnncore._core import Tensor
+from dnncore._extras import require
 from dnncore._files import write_atomically
-from dnncore._grad_mode import no_grad
 from dnncore._version import __version__
-from dnncore.data import batches, load_digits
-from dnncore.nn import CrossEntropyLoss, Flatten, Linear, Module, ReLU, Sequential
-from dnncore.optim import SGD
-from dnncore.serialization import save
+from dnncore.cli.source import Source, load
+from dnncore.cli.use import judged, told
+from dnncore.model import History, Model
+from dnncore.nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
+from dnncore.optim import SGD, Adam, Optimizer
 
-_CLASSES = 10
+INTERRUPTED = 130  # exit status after Ctrl-C, as of shells
 
 
 @dataclass(frozen=True)
@@ -32,67 +31,64 @@ class MlpConfig:
     """Settings of a training run; with the version they fix its result."""
 
     data: str = "digits"
+    target: str | None = None
+    task: Literal["classification", "regression"] | None = None
     size: Literal[8, 32] = 8
     hidden: tuple[int, ...] = (256, 128)
-    epochs: int = 30
+    dropout: float = 0.2
+    epochs: int = 60
     batch_size: int = 32
-    lr: float = 0.05
+    optimizer: Literal["sgd", "adam"] = "sgd"
+    lr: float | None = None
     momentum: float = 0.9
+    validation: float = 0.1
     seed: int = 0
 
 
-def mlp(config: MlpConfig) -> Sequential:
+_LR = {"sgd": 0.05, "adam": 0.001}
+
+
+def mlp(config: MlpConfig, inputs: int, outputs: int) -> Sequential:
     """Return the untrained network of a configuration."""
-    widths = [config.size**2, *config.hidden]
+    widths = [inputs, *config.hidden]
     layers: list[Module] = [Flatten()]
     for narrow, wide in pairwise(widths):
-        layers += [Linear(narrow, wide), ReLU()]
-    return Sequential(*layers, Linear(widths[-1], _CLASSES))
+        layers += [Linear(narrow, wide), ReLU(), *([Dropout(config.dropout)] if config.dropout else [])]
+    return Sequential(*layers, Linear(widths[-1], outputs))
 
 
-def accuracy(model: Module, x: Tensor, y: Tensor) -> float:
-    """Return the part of samples that the model classifies rightly, in evaluation mode."""
-    training = model.training
-    model.eval()
-    with no_grad():
-        right = (model(x).argmax(1) == y).sum().item()
-    model.train(training)
-    return float(right) / len(y)
-
-
-def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | None = None) -> float:
-    """Train, report, and write ``model.safetensors`` and ``run.json`` to the folder `out`; return the held-out accuracy."""
+def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
+    """Train, judge on held-out data, and write the model, its record and its curve to `out`; return the exit status."""
     folder = _writable_folder(out)
     if threads is not None:
         _core.set_num_threads(threads)
     _core.manual_seed(config.seed)
-    x, y = load_digits(config.size, "train")
-    x_test, y_test = load_digits(config.size, "test")
-    model = mlp(config)
-    optimizer = SGD(model.parameters(), lr=config.lr, momentum=config.momentum)
-    criterion = CrossEntropyLoss()
-    history: list[dict[str, Any]] = []
+    source, train, test = load(config.data, size=config.size, target=config.target, task=config.task)
     started = time.perf_counter()
-
-    def epoch() -> dict[str, Any]:
-        losses = []
-        for xb, yb in batches(x, y, batch_size=config.batch_size):
-            loss = criterion(model(xb), yb)
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.detach() * len(yb))
-        return {"loss": _core.stack(losses).sum().item() / len(y), "accuracy": accuracy(model, x_test, y_test)}
-
-    _walk_epochs(config.epochs, epoch, history)
+    model = Model(mlp(config, source.features, 1 if source.classes is None else len(source.classes)))
+    optimizer = _optimizer(config, model.module)
+    if source.classes is None:
+        model.compile(optimizer, "mse", ["mae"])
+    else:
+        model.compile(optimizer, "cross_entropy", ["accuracy"])
+    history = model.fit(train.x, train.y, epochs=config.epochs, batch_size=config.batch_size, validation_split=config.validation)
     seconds = time.perf_counter() - started
-    save(model.state_dict(), folder / "model.safetensors")
-    record = {"dnncore": __version__, "model": "mlp", "config": asdict(config), "history": history}
-    write_atomically(folder / "run.json", [json.dumps(record, indent=2).encode() + b"\n"])
-    result = float(history[-1]["accuracy"])
-    click.echo(f"held-out accuracy {100 * result:.2f} % ({len(y_test)} images) after {config.epochs} epochs, {seconds:.1f} s")
-    click.echo(f"saved {folder / 'model.safetensors'}")
-    return result
+    found = judged(model, source, test)
+    model.notes = {"cli": {"verb": "train mlp", "source": source.to_notes(), "config": asdict(config)}}
+    model.save(folder)
+    _write_record(folder, config, source, history, found, len(test.y))
+    drawn = _draw(folder, history)
+    epochs = len(history.epoch)
+    click.echo(f"held-out {told(found)} ({len(test.y)} {source.noun}) after {epochs} epoch{'s' * (epochs != 1)}, {seconds:.1f} s")
+    click.echo(f"saved {folder}: model.json with its weights, run.json{', curve.png' if drawn else ''}")
+    return INTERRUPTED if history.stopped_by == "user" else 0
+
+
+def _optimizer(config: MlpConfig, module: Module) -> Optimizer:
+    lr = _LR[config.optimizer] if config.lr is None else config.lr
+    if config.optimizer == "adam":
+        return Adam(module.parameters(), lr=lr)
+    return SGD(module.parameters(), lr=lr, momentum=config.momentum)
 
 
 def _writable_folder(out: str | os.PathLike[str]) -> Path:
@@ -107,16 +103,28 @@ def _writable_folder(out: str | os.PathLike[str]) -> Path:
     return folder
 
 
-def _walk_epochs(count: int, epoch: Callable[[], dict[str, Any]], history: list[dict[str, Any]]) -> None:
-    """Run the epochs under a progress bar, or with plain lines when the output is not a terminal."""
-    from tqdm.auto import tqdm
+def _write_record(folder: Path, config: MlpConfig, source: Source, history: History, found: dict[str, float], count: int) -> None:
+    record: dict[str, Any] = {
+        "dnncore": __version__,
+        "model": "mlp",
+        "config": asdict(config),
+        "classes": source.classes,
+        "held_out": {**found, "count": count},
+        **history.to_dict(),
+    }
+    write_atomically(folder / "run.json", [json.dumps(record, indent=2, allow_nan=False).encode() + b"\n"])
 
-    terminal = sys.stderr.isatty()
-    numbers: Iterable[int] = tqdm(range(1, count + 1), unit="epoch", disable=not terminal)
-    for number in numbers:
-        history.append(epoch())
-        values = {key: f"{value:.4f}" for key, value in history[-1].items()}
-        if terminal:
-            numbers.set_postfix(values)  # type: ignore[attr-defined]
-        else:
-            click.echo(f"epoch {number}/{count}: " + ", ".join(f"{key} {value}" for key, value in values.items()))
+
+def _draw(folder: Path, history: History) -> bool:
+    """Write the curve, where matplotlib is there."""
+    if not history.epoch:
+        return False
+    try:
+        require("matplotlib", "plot", "train").use("Agg")
+    except ImportError as error:
+        click.echo(f"no curve: {error}", err=True)
+        return False
+    image = io.BytesIO()
+    history.plot()[0].figure.savefig(image, format="png", dpi=120)
+    write_atomically(folder / "curve.png", [image.getvalue()])
+    return True

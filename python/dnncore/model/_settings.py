@@ -32,6 +32,7 @@ def packed(model: Model) -> dict[str, Any]:
     return {
         "compile": settings,
         "history": None if model.history is None else model.history.to_dict(),
+        "notes": model.notes,
         "epochs_done": model._epochs_done,
         "casts_integers": model._casts_integers,
         "tasks": [] if compiled is None else compiled.tasks,
@@ -114,6 +115,7 @@ def unpack(model: Model, extra: Mapping[str, Any]) -> None:
         model._casts_integers = bool(extra.get("casts_integers", False))
         if extra.get("history") is not None:
             model.history = History.from_dict(extra["history"])
+        model.notes = dict(extra.get("notes", {}))
         saved = extra.get("compile")
         if saved is None:
             return

@@ -42,6 +42,8 @@ class Model:
         What `compile` settled.
     history : History or None
         The record of the last `fit`, also after an error.
+    notes : dict
+        What JSON can hold, of your own: names of classes, how inputs are scaled. `save` writes it, `load` brings it back.
     stop_training : bool
         A callback sets it to end training after the batch.
 
@@ -74,6 +76,7 @@ class Model:
             raise TypeError(f"Model: expected a module, got {got}")
         self.module = module
         self.history: History | None = None
+        self.notes: dict[str, Any] = {}
         self.stop_training = False
         self._compiled: Compiled | None = None
         self._settings: dict[str, Any] = {}
@@ -448,7 +451,7 @@ class Model:
     # --- Files
 
     def save(self, folder: str | os.PathLike[str]) -> None:
-        """Write the module, what `compile` was given and the last history to a folder, complete or not at all.
+        """Write the module, what `compile` was given, the last history and the notes to a folder, complete or not at all.
 
         The state of the optimizer is not written. A loss or a metric that is no name, and no loss of `dnncore.nn` with plain
         settings, cannot be written either: `compile` after loading.
