@@ -19,7 +19,7 @@ PUBLIC = ["dnncore.autograd", "dnncore.nn", "dnncore.optim", "dnncore.data", "dn
 PUBLIC += ["dnncore.nn.functional", "dnncore.nn.init", "dnncore.nn.utils"]
 PUBLIC += ["dnncore.nn._functional_activation", "dnncore.nn._functional_dropout"]
 PUBLIC += ["dnncore.nn.utils.parametrize", "dnncore.nn.utils.parametrizations"]
-PUBLIC += ["dnncore.optim.lr_scheduler"]
+PUBLIC += ["dnncore.optim.lr_scheduler", "dnncore.model", "dnncore.callbacks"]
 PUBLIC += ["dnncore.model.archive", "dnncore.model.diagnostics", "dnncore.model.summary"]
 WITHOUT_EXAMPLE = {"Optimizer"}  # abstract: its subclasses show it
 

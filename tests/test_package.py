@@ -18,8 +18,11 @@ import pytest
 PACKAGE = Path(dnn.__file__).parent
 README = Path(__file__).parents[1] / "README.md"
 OWN = {
+    "History",
+    "Model",
     "__version__",
     "autograd",
+    "callbacks",
     "capture",
     "check_gradients",
     "data",
@@ -92,7 +95,7 @@ def test_public_names_are_complete_and_resolve():
     assert dir(dnn) == sorted(dnn.__all__)
     for name in dnn.__all__:
         assert getattr(dnn, name) is not None
-    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.metrics, dnn.nn.functional, dnn.nn.init):
+    for module in (dnn.autograd, dnn.nn, dnn.optim, dnn.data, dnn.metrics, dnn.callbacks, dnn.nn.functional, dnn.nn.init):
         assert all(hasattr(module, name) for name in getattr(module, "__all__", []))
     with pytest.raises(AttributeError, match="module 'dnncore' has no attribute 'nonsense'"):
         dnn.nonsense  # noqa: B018

@@ -11,15 +11,18 @@ from typing import TYPE_CHECKING
 from dnncore._version import __version__
 
 if TYPE_CHECKING:
-    from dnncore import autograd, data, metrics, nn, optim
+    from dnncore import autograd, callbacks, data, metrics, nn, optim
     from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
     from dnncore.autograd.check import check_gradients
+    from dnncore.model import History, Model
     from dnncore.serialization import load, save
 else:
-    _MODULES = frozenset({"autograd", "data", "metrics", "nn", "optim"})
+    _MODULES = frozenset({"autograd", "callbacks", "data", "metrics", "nn", "optim"})
     _HOMES = {
+        "History": "dnncore.model",
+        "Model": "dnncore.model",
         "capture": "dnncore._capture",
         "check_gradients": "dnncore.autograd.check",
         "enable_grad": "dnncore._grad_mode",
@@ -47,6 +50,8 @@ else:
 
 __all__ = [
     "Generator",
+    "History",
+    "Model",
     "Node",
     "Tensor",
     "__version__",
@@ -87,6 +92,7 @@ __all__ = [
     "broadcast_to",
     "bucketize",
     "build_info",
+    "callbacks",
     "capture",
     "cartesian_prod",
     "cat",
