@@ -1,15 +1,18 @@
-"""What `Model.fit` costs beyond a loop around a captured step: epochs over shuffled minibatches, in milliseconds per epoch.
+"""What `Model.fit` costs beyond a loop around a captured step: four epochs of shuffled minibatches, in milliseconds per epoch.
 
-The loop draws an order, cuts batches and steps, nothing else; `fit` also keeps the running loss, or a metric too. `x loop` is the
-time against that of the loop: 1.05 is the budget for the widest network.
+The loop draws an order, cuts batches and steps, nothing else; `fit` also looks at the data first and keeps the running loss, or a
+metric too. `x loop` is the time against that of the loop, `best x` that of the best rounds: 1.05 is the budget for the widest
+network. All reach the same bits.
 """
 
+import itertools
 from typing import NamedTuple
 
 import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
 from bench_train_step import initial, perceptron
+from dnncore.model._split import generator_for
 
 
 class Job(NamedTuple):
@@ -24,7 +27,8 @@ class Job(NamedTuple):
         return f"{'-'.join(map(str, self.sizes))}, {self.batch}, {self.batches}"
 
 
-JOBS = [Job((784, 512, 512, 10), 64, 100), Job((784, 128, 10), 32, 400), Job((64, 32, 10), 32, 2000)]
+JOBS = [Job((784, 512, 512, 10), 64, 50), Job((784, 128, 10), 32, 200), Job((64, 32, 10), 32, 1000)]
+EPOCHS = 4  # per call
 METRICS = {"fit": None, "accuracy": ["accuracy"]}
 
 COLUMNS = [
@@ -34,8 +38,10 @@ COLUMNS = [
     ("spread", 6, ".2f"),
     ("fit ms", 9, ".2f"),
     ("x loop", 7, ".3f"),
+    ("best x", 7, ".3f"),
     ("accuracy ms", 11, ".2f"),
     ("x loop ", 7, ".3f"),
+    ("best x ", 7, ".3f"),
 ]
 
 
@@ -47,9 +53,10 @@ def data(job):
 
 
 def bare(job, start, x, y):
-    """An epoch of the loop that one would write by hand around a captured step."""
+    """Epochs of the loop that one would write by hand around a captured step."""
     model = perceptron(dnn, dnn.from_numpy, *start)
     optimizer = dnn.optim.Adam(model.parameters())
+    numbers = itertools.count()
     loss_of = dnn.nn.CrossEntropyLoss()
 
     @dnn.capture
@@ -59,36 +66,48 @@ def bare(job, start, x, y):
         optimizer.step()
 
     def epoch():
-        order = dnn.randperm(len(x))
+        order = dnn.randperm(len(x), generator=generator_for("order", next(numbers)))
         for start in range(0, len(x), job.batch):
             rows = order[start : start + job.batch]
             step(x[rows], y[rows])
 
-    return epoch
+    return model, lambda: [epoch() for _ in range(EPOCHS)]
 
 
 def managed(job, start, x, y, metrics):
-    """An epoch of `fit`."""
+    """Epochs of `fit`."""
     model = dnn.Model(perceptron(dnn, dnn.from_numpy, *start))
     model.compile("adam", "cross_entropy", metrics)
-    return lambda: model.fit(x, y, batch_size=job.batch, verbose=0)
+    return model.module, lambda: model.fit(x, y, EPOCHS, job.batch, verbose=0)
+
+
+def check_bits(job, jobs):
+    """Refuse to time contenders whose weights are not the same."""
+    for _, run in jobs.values():
+        run()
+    found = {tuple(p.detach().numpy().tobytes() for p in model.parameters()) for model, _ in jobs.values()}
+    if len(found) != 1:
+        raise AssertionError(f"{job.label}: the weights differ")
 
 
 def measure(report, job, count, options):
     start, x, y = data(job)
-    found = {"loop": bare(job, start, x, y)}
-    found |= {name: managed(job, start, x, y, metrics) for name, metrics in METRICS.items()}
-    timings = common.compare(found, options.quick)
+    jobs = {"loop": bare(job, start, x, y)}
+    jobs |= {name: managed(job, start, x, y, metrics) for name, metrics in METRICS.items()}
+    check_bits(job, jobs)
+    timings = common.compare({name: run for name, (_, run) in jobs.items()}, options.quick)
     loop = timings["loop"]
     values = {
         "layers, batch, batches": job.label,
         "threads": count,
-        "loop ms": loop.median * 1e3,
+        "loop ms": loop.median * 1e3 / EPOCHS,
         "spread": loop.spread,
-        "fit ms": timings["fit"].median * 1e3,
+        "fit ms": timings["fit"].median * 1e3 / EPOCHS,
         "x loop": timings["fit"].median / loop.median,
-        "accuracy ms": timings["accuracy"].median * 1e3,
+        "best x": timings["fit"].min / loop.min,
+        "accuracy ms": timings["accuracy"].median * 1e3 / EPOCHS,
         "x loop ": timings["accuracy"].median / loop.median,
+        "best x ": timings["accuracy"].min / loop.min,
     }
     report.row(values, timings=timings)
 

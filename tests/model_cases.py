@@ -66,3 +66,22 @@ class TwoHeads(nn.Module):
         hidden = self.shared(x if shift is None else x + shift).tanh()
         found = {"kind": self.kind(hidden), "size": self.size(hidden)}
         return found if self.as_dict else tuple(found.values())
+
+
+X, Y = data()
+VX, VY = data(seed=1)
+
+
+def fitted(x=X, y=Y, model=None, **settings):
+    """A model after two epochs."""
+    model = model or compiled()
+    settings = {"epochs": 2, "batch_size": 16, "verbose": 0, **settings}
+    model.fit(x, y, **settings)
+    return model
+
+
+class Batches:
+    """Something that can be walked through again and again."""
+
+    def __iter__(self):
+        return ((X[i : i + 16], Y[i : i + 16]) for i in range(0, ROWS, 16))

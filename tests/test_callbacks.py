@@ -17,10 +17,7 @@ from dnncore.callbacks import (
     ReduceLROnPlateau,
     TerminateOnNaN,
 )
-from model_cases import ROWS, bits, compiled, data
-
-X, Y = data()
-VX, VY = data(seed=1)
+from model_cases import ROWS, VX, VY, X, Y, bits, compiled
 
 
 def fit(model=None, **settings):
@@ -184,6 +181,23 @@ def test_terminate_on_nan():
     assert batches == [0, 1]
 
 
+def test_batch_logs_compute_what_is_looked_at():
+    computed = []
+
+    def costly(output, target):
+        computed.append(1)
+        return 0.0
+
+    model = compiled(metrics=[costly])
+
+    def count(logs):
+        model.metrics["costly"].compute = lambda: computed.append(2) or 0.0
+
+    fit(model, epochs=1, callbacks=[LambdaCallback(on_train_begin=count), TerminateOnNaN()])
+    assert computed.count(2) == 1  # at the end of the epoch
+    assert computed.count(1) == 4
+
+
 # --- Learning rates
 
 
@@ -276,7 +290,17 @@ def test_wrong_arguments(number):
         call()
 
 
-@pytest.mark.parametrize(("kind", "argument"), [(LearningRateScheduler, 0.1), (lambda f: LambdaCallback(on_epoch_end=f), 3)])
-def test_wrong_kinds(kind, argument):
-    with pytest.raises(TypeError, match="expected"):
-        kind(argument)
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: LearningRateScheduler(0.1), "expected a function or a schedule of dnncore.optim.lr_scheduler, got float"),
+        (
+            lambda: LearningRateScheduler(optim.lr_scheduler.ReduceLROnPlateau(compiled().optimizer)),
+            "callbacks.ReduceLROnPlateau",
+        ),
+        (lambda: LambdaCallback(on_epoch_end=3), "LambdaCallback: expected on_epoch_end to be a function, got int"),
+    ],
+)
+def test_wrong_kinds(call, message):
+    with pytest.raises(TypeError, match=re.escape(message)):
+        call()

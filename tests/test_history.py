@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -14,10 +13,7 @@ import numpy as np
 import pytest
 from dnncore import History
 from dnncore.callbacks import LambdaCallback
-from model_cases import compiled, data
-
-X, Y = data()
-VX, VY = data(seed=1)
+from model_cases import VX, VY, X, Y, compiled
 
 RECORD = History(
     {"loss": [0.9, 0.5, float("inf")], "val_loss": [1.0, float("nan"), 0.25], "accuracy": [0.5, 0.75, 1.0]},
@@ -100,7 +96,7 @@ def test_plain_lines_without_a_terminal(capsys, verbose):
     for number, line in enumerate(lines[:2], 1):
         assert line.startswith(f"epoch {number}/2  loss ")
         assert all(f"  {name} " in line for name in ("accuracy", "val_loss", "val_accuracy"))
-    assert lines[2].startswith("fit: the weights of epoch 2 are back, val_loss ")
+    assert lines[2].startswith("fit: the weights are those of epoch 2, the best with val_loss ")
 
 
 def test_silence(capsys):
@@ -138,6 +134,7 @@ import os, signal, sys, time
 import dnncore as dnn
 from dnncore.callbacks import LambdaCallback
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever the caller of the tests does with it
 dnn.manual_seed(0)
 x = dnn.randn(4000, 20)
 y = (x[:, 0] > 0).long()
@@ -170,7 +167,7 @@ def test_the_first_ctrl_c_ends_after_the_batch_and_keeps_the_weights():
     print("done")
     """)
     assert (done.stdout, done.returncode) == ("done\n", 0), done.stderr
-    assert done.stderr.splitlines()[-1] == "fit: stopped by Ctrl-C after this batch"
+    assert done.stderr.splitlines()[-1] == "fit: stopped by Ctrl-C"
 
 
 def test_the_second_ctrl_c_raises_and_the_best_weights_are_back():
@@ -206,6 +203,17 @@ def test_ctrl_c_during_validation_ends_too():
     assert (done.stdout, done.returncode) == ("user []\n", 0), done.stderr
 
 
+def test_ctrl_c_between_epochs_ends_there():
+    done = run("""
+    seen = []
+    press_once = lambda epoch, logs: press()
+    count = lambda batch, logs: seen.append(batch)
+    history = model.fit(x, y, epochs=9, callbacks=LambdaCallback(on_epoch_end=press_once, on_train_batch_end=count), verbose=0)
+    print(history.stopped_by, history.epoch, len(seen))
+    """)
+    assert (done.stdout, done.returncode) == ("user [0] 125\n", 0), done.stderr
+
+
 def test_a_signal_that_is_ignored_stays_ignored():
     done = run("""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -216,23 +224,15 @@ def test_a_signal_that_is_ignored_stays_ignored():
 
 
 def test_a_signal_from_outside_stops_a_busy_fit():
-    body = "print('ready', flush=True); print(model.fit(x, y, epochs=10**6, verbose=0).stopped_by)"
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT + body], stdout=subprocess.PIPE, text=True)
-    try:
+    body = """
+ready = LambdaCallback(on_epoch_begin=lambda epoch, logs: epoch == 2 and print("ready", flush=True))
+print(model.fit(x, y, epochs=10**6, callbacks=ready, verbose=0).stopped_by)
+"""
+    with subprocess.Popen([sys.executable, "-c", SCRIPT + body], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
-        while True:  # until the handler of fit is there
-            try:
-                process.wait(0.3)
-            except subprocess.TimeoutExpired:
-                os.kill(process.pid, signal.SIGINT)
-            else:
-                break
-    finally:
-        process.kill()
-    rest = process.stdout.read()
-    process.stdout.close()
-    assert process.returncode == 0
-    assert rest == "user\n"
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    assert (out, process.returncode) == ("user\n", 0)
 
 
 def test_fit_in_another_thread():
@@ -249,8 +249,23 @@ def test_fit_in_another_thread():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_the_handler_is_restored_after_an_error():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.fixture
+def handler():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_handler_that_was_set_during_fit_stays(handler):
+    def mine(*args):
+        pass
+
+    compiled().fit(X, Y, callbacks=LambdaCallback(on_epoch_end=lambda *args: signal.signal(signal.SIGINT, mine)), verbose=0)
+    assert signal.getsignal(signal.SIGINT) is mine
+
+
+def test_the_handler_is_restored_after_an_error(handler):
+    before = handler
 
     def fail(*args):
         assert signal.getsignal(signal.SIGINT) is not before

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Mapping, MutableMapping
 
 from dnncore.callbacks.base import Callback
-from dnncore.optim.lr_scheduler import LRScheduler
+from dnncore.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 
 class LearningRateScheduler(Callback):
@@ -40,6 +40,8 @@ class LearningRateScheduler(Callback):
     def __init__(self, schedule: Callable[[int, float], float] | LRScheduler, interval: str = "epoch") -> None:
         if interval not in ("epoch", "batch"):
             raise ValueError(f"LearningRateScheduler: expected interval 'epoch' or 'batch', got {interval!r}")
+        if isinstance(schedule, ReduceLROnPlateau):
+            raise TypeError("LearningRateScheduler: this schedule waits for a value; use dnncore.callbacks.ReduceLROnPlateau")
         if isinstance(schedule, LRScheduler):
             self._scheduler: LRScheduler | None = schedule
         elif callable(schedule):

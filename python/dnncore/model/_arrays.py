@@ -51,8 +51,10 @@ def as_tensor(op: str, name: str, value: Any) -> Tensor:
     try:
         found = value if isinstance(value, Tensor) else _core.as_tensor(value)
     except (TypeError, ValueError, BufferError) as error:
-        kind = BufferError if isinstance(error, BufferError) else type(error)
-        raise (TypeError if kind is BufferError else kind)(f"{op}: {name} cannot become a tensor: {error}") from error
+        kind = TypeError if isinstance(error, BufferError) else type(error)
+        names = name == "y" and getattr(value, "dtype", None) is not None and np.asarray(value).dtype.kind in "OSU"
+        hint = "; names of classes become numbers by numpy.unique(y, return_inverse=True)[1]" if names else ""
+        raise kind(f"{op}: {name} cannot become a tensor: {error}{hint}") from error
     return found.detach().contiguous()
 
 
@@ -146,4 +148,5 @@ def joined(pieces: Iterable[Any]) -> Any:
         return _core.cat(pieces)
     if isinstance(first, dict):
         return {key: joined(piece[key] for piece in pieces) for key in first}
-    return type(first)(joined(column) for column in zip(*pieces, strict=True))
+    columns = [joined(column) for column in zip(*pieces, strict=True)]
+    return type(first)(*columns) if hasattr(first, "_fields") else type(first)(columns)

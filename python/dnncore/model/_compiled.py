@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
@@ -23,22 +25,42 @@ OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
 }
 
 
+_changing_modes = threading.RLock()
+
+
+def _in_a_forked_child() -> None:
+    global _changing_modes
+    _changing_modes = threading.RLock()  # a thread that is not here may have held it
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_in_a_forked_child)
+
+
 class evaluating:  # noqa: N801 - reads as a statement
-    """Evaluation mode without gradients in a ``with`` block; afterwards each module has the mode it had."""
+    """Evaluation mode without gradients in a ``with`` block; afterwards each module has the mode it had.
+
+    Threads go on at the same time where nothing must be changed for them, and else one after the other.
+    """
 
     def __init__(self, module: Module) -> None:
-        self._training = [each.__dict__ for each in modules_of(module) if each.training]
-        self._no_grad = no_grad()
+        self._module, self._no_grad, self._lock = module, no_grad(), _changing_modes
 
     def __enter__(self) -> None:
+        self._lock.acquire()
+        self._training = [each.__dict__ for each in modules_of(self._module) if each.training]
         for attributes in self._training:
             attributes["training"] = False
+        if not self._training:
+            self._lock.release()
         self._no_grad.__enter__()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._no_grad.__exit__(kind, error, trace)
         for attributes in self._training:
             attributes["training"] = True
+        if self._training:
+            self._lock.release()
 
 
 @contextmanager

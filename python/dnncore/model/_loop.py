@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dnncore.callbacks import Callback
@@ -33,26 +33,21 @@ class Settings(NamedTuple):
     shift: int  # of the numbers that the orders of samples follow from
 
 
-class BatchLogs(Mapping[str, float]):
-    """Values so far in the epoch, read when somebody looks."""
+class BatchLogs(Mapping[str, Any]):
+    """Values so far in the epoch, each read when somebody looks at it."""
 
-    def __init__(self, read: Callable[[], dict[str, Any]]) -> None:
-        self._read = read
-        self._values: dict[str, float] | None = None
+    def __init__(self, compiled: Compiled) -> None:
+        self._tally = compiled.tally
+        self._metrics = {each.key: each.metric for each in compiled.watched}
 
-    def _found(self) -> dict[str, float]:
-        if self._values is None:
-            self._values = {name: float(value) for name, value in self._read().items() if is_number(value)}
-        return self._values
-
-    def __getitem__(self, name: str) -> float:
-        return self._found()[name]
+    def __getitem__(self, name: str) -> Any:
+        return self._metrics[name].compute() if name in self._metrics else self._tally.read()[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._found())
+        return iter([*self._tally.names, *self._metrics])
 
     def __len__(self) -> int:
-        return len(self._found())
+        return len(self._tally.names) + len(self._metrics)
 
 
 class Hooks:
@@ -105,7 +100,7 @@ class Best:
         if self.epoch is None:
             return None
         self._module.load_state_dict(self._state)
-        return f"fit: the weights of epoch {self.epoch + 1} are back, {self.monitor} {self._sign * self.value:.4g}"
+        return f"fit: the weights are those of epoch {self.epoch + 1}, the best with {self.monitor} {self._sign * self.value:.4g}"
 
 
 class Run:
@@ -137,6 +132,8 @@ class Run:
                 self._hooks.call("on_train_begin", {})
                 self._epochs(interrupts)
                 self._history.stopped_by = "user" if interrupts.pressed else self._hooks.stopped_by
+                if interrupts.pressed:
+                    self._progress.say("fit: stopped by Ctrl-C")
             except KeyboardInterrupt:
                 self._history.stopped_by = "user"
                 raise
@@ -156,7 +153,7 @@ class Run:
 
     def _epochs(self, interrupts: Interrupts) -> None:
         for epoch in range(self._settings.initial_epoch, self._settings.epochs):
-            if self._model.stop_training:
+            if self._model.stop_training or interrupts.pressed:
                 return
             self._hooks.call("on_epoch_begin", epoch, {})
             self._progress.epoch_begins(epoch)
@@ -180,9 +177,8 @@ class Run:
             compiled.train(batch)
             progress.batch_ends(compiled.tally.read)
             if end:
-                hooks.call("on_train_batch_end", number, BatchLogs(lambda: compiled.values(watched)))
+                hooks.call("on_train_batch_end", number, BatchLogs(compiled))
             if interrupts.pressed:
-                progress.say("fit: stopped by Ctrl-C after this batch")
                 return False
             if self._model.stop_training:
                 break

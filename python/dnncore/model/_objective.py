@@ -27,8 +27,9 @@ LOSSES: dict[str, Callable[[], Module]] = {
     "soft_margin": nn.SoftMarginLoss,
 }
 
-_CLASSES: tuple[Any, ...] = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
-_CLASSES += (F.cross_entropy, _core.cross_entropy, F.nll_loss, F.multi_margin_loss)
+# Their mean leaves out ignored targets, and divides by the weights of the classes.
+_MEAN_OF_CLASSES: tuple[Any, ...] = (nn.CrossEntropyLoss, nn.NLLLoss, F.cross_entropy, _core.cross_entropy, F.nll_loss)
+_CLASSES: tuple[Any, ...] = (*_MEAN_OF_CLASSES, nn.MultiMarginLoss, F.multi_margin_loss)
 _BINARY: tuple[Any, ...] = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
 _BINARY += (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, F.multilabel_soft_margin_loss)
 _NUMBERS: tuple[Any, ...] = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss, nn.SoftMarginLoss)
@@ -93,18 +94,27 @@ class Loss:
                 f"fit: weights of samples need a loss with a value per sample, got one of shape {tuple(loss.shape)} from "
                 f"{self.name}; give it an argument reduction, or leave the weights out"
             )
-        if getattr(self.function, "reduction", "mean") != "mean":  # a sum over the rest of each sample
+        reduction = self._setting("reduction", "mean")
+        if reduction != "mean":  # a sum over the rest of each sample
             loss = loss.reshape(rows, -1).sum(1)
         if loss.ndim < weight.ndim:
             raise ValueError(f"fit: class_weight of targets of shape {tuple(target.shape)} needs a loss per element")
         weight = weight.reshape(*weight.shape, *(1,) * (loss.ndim - weight.ndim)).expand(*loss.shape)
-        ignored = getattr(self.function, "ignore_index", None)
-        if ignored is not None and tuple(target.shape) == tuple(loss.shape) and not target.is_floating_point():
-            weight = _core.where(target == ignored, 0.0, weight)
         total = (loss * weight).sum()
-        if getattr(self.function, "reduction", "mean") == "sum":
-            return total
-        return total / weight.sum().clamp(min=1e-30)
+        return total if reduction == "sum" else total / self._counted(target, weight).sum().clamp(min=1e-30)
+
+    def _counted(self, target: Tensor, weight: Tensor) -> Tensor:
+        """Return what each value counts in the mean: nothing where it is ignored, and what the loss itself says of its class."""
+        if not _is_one_of(self.function, _MEAN_OF_CLASSES) or target.is_floating_point():
+            return weight
+        counted = _core.where(target == self._setting("ignore_index", -100), 0.0, weight)
+        own = self._setting("weight", None)
+        return counted if own is None else counted * own[target.clamp(0, len(own) - 1)]
+
+    def _setting(self, name: str, default: Any) -> Any:
+        """Return a setting of the loss: an attribute, or an argument of a partial."""
+        keywords = getattr(self.function, "keywords", None)
+        return getattr(self.function, name, default) if keywords is None else keywords.get(name, default)
 
 
 def _function_of(spec: Any) -> Callable[..., Any]:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from dnncore._core import Tensor
+from dnncore._grad_mode import enable_grad
 from dnncore.callbacks import Callback
 from dnncore.model import _settings
 from dnncore.model._arrays import Casts, as_tensor, called, dtype_of, joined, tensors_of
@@ -278,7 +279,7 @@ class Model:
         training.weigh_classes(class_weight, outputs, first)
         training.examine(first)
         self.stop_training = False
-        with modes_kept(self.module):
+        with modes_kept(self.module), enable_grad():
             return training.run(
                 epochs=epochs,
                 initial_epoch=initial_epoch,
@@ -310,7 +311,7 @@ class Model:
         compiled, samples = self._one("train_on_batch", x, y, sample_weight)
         watched = compiled.watched
         compiled.reset(watched)
-        with modes_kept(self.module):
+        with modes_kept(self.module), enable_grad():
             self.module.train()
             compiled.train(samples.as_batch())
         return compiled.values(watched)
