@@ -368,6 +368,25 @@ def test_launches_that_need_neighbours_are_not_joined():
     assert len(shifted.plans) == 1
 
 
+def test_numbers_that_are_filled_in():
+    @dnn.capture
+    def step(x):
+        counted = dnn.zeros(())
+        counted += 1  # written again: not the same for ever
+        empty = dnn.full((0,), 3.0)
+        kept = dnn.full((2,), 7.0)
+        return x * 2 + dnn.full((), 0.5) + counted, empty, kept
+
+    for i in range(5):
+        value, empty, kept = step(dnn.full((3,), float(i)))
+        assert value.tolist() == [2 * i + 1.5] * 3
+        assert empty.shape == (0,)
+        assert kept.tolist() == [7.0, 7.0]
+        kept.zero_()  # the caller's own
+    assert len(step.plans) == 1
+    assert step.plans[0].describe().count("(fill)") == 3  # counted, empty, kept; not the half
+
+
 def test_profile_names_every_launch():
     step, _, _, arguments = simple()
     for _ in range(3):

@@ -626,36 +626,38 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
 void StepRecorder::compute_constants(const std::vector<Place>& places) {
   std::vector<bool> is_grad(made_.size(), false);
   for (const Plan::Gradient& grad : plan_->grads_) is_grad[static_cast<size_t>(grad.place.index)] = true;
-  std::vector<int> now(plan_->actions_.size() + 1, 0);  // where an action of before is, or the next one
+  const auto constant_of = [&](const Plan::Action& action) {  // the storage, or -1
+    if (!Plan::is_launch(action) || plan_->launches_[static_cast<size_t>(action.index)].kernel != kernel::fill.index) return -1;
+    const std::vector<Seen>& operands = seen_[static_cast<size_t>(action.index)].operands;
+    const int made = operands.empty() || operands[0].bytes > kSlot ? -1 : operands[0].made;
+    const auto at = static_cast<size_t>(made);
+    return made < 0 || made_[at].writes > 1 || is_grad[at] || places[at].kind != Place::Arena ? -1 : made;
+  };
+  std::vector<int> now;  // where an action of before is, or the next one
   std::vector<Plan::Action> actions;
-  for (size_t at = 0; at < plan_->actions_.size(); ++at) {
-    const Plan::Action& action = plan_->actions_[at];
-    now[at] = static_cast<int>(actions.size());
-    if (!Plan::is_launch(action) || plan_->launches_[static_cast<size_t>(action.index)].kernel != kernel::fill.index) {
+  for (const Plan::Action& action : plan_->actions_) {
+    now.push_back(static_cast<int>(actions.size()));
+    if (const int made = constant_of(action); made >= 0)
+      fill_in(made, plan_->launches_[static_cast<size_t>(action.index)]);
+    else
       actions.push_back(action);
-      continue;
-    }
-    const Seen& filled = seen_[static_cast<size_t>(action.index)].operands[0];
-    const auto made = static_cast<size_t>(filled.made);
-    if (filled.made < 0 || filled.bytes > kSlot || made_[made].writes > 1 || is_grad[made] || places[made].kind != Place::Arena) {
-      actions.push_back(action);
-      continue;
-    }
-    const Plan::Launch& launch = plan_->launches_[static_cast<size_t>(action.index)];
-    made_[made].constant = make_ref<Storage>(static_cast<size_t>(filled.bytes));
-    const auto mine = [&](const Plan::Patch& patch) { return patch.place.kind == Place::Arena && patch.place.index == filled.made; };
-    for (const Plan::Patch& patch : plan_->patches_) {
-      if (!mine(patch)) continue;
-      const std::byte* address = made_[made].constant->data() + patch.place.offset;
-      std::memcpy(plan_->args_.data() + patch.at, &address, sizeof(address));
-    }
-    std::erase_if(plan_->patches_, mine);
-    detail::run_on_cpu(launch.kernel, plan_->args_.data() + launch.args, detail::Interruptible::No);
   }
-  now.back() = static_cast<int>(actions.size());
   for (Made& made : made_)
     if (made.first >= 0) made.first = now[static_cast<size_t>(made.first)], made.last = now[static_cast<size_t>(made.last)];
   plan_->actions_ = std::move(actions);
+}
+
+// Gives a storage memory of its own, whose address the arguments get for good, and runs the launch that fills it.
+void StepRecorder::fill_in(int made, const Plan::Launch& launch) {
+  const auto constant = make_ref<Storage>(static_cast<size_t>(made_[static_cast<size_t>(made)].bytes));
+  std::erase_if(plan_->patches_, [&](const Plan::Patch& patch) {
+    if (patch.place.kind != Place::Arena || patch.place.index != made) return false;
+    const std::byte* address = constant->data() + patch.place.offset;
+    std::memcpy(plan_->args_.data() + patch.at, &address, sizeof(address));
+    return true;
+  });
+  detail::run_on_cpu(launch.kernel, plan_->args_.data() + launch.args, detail::Interruptible::No);
+  made_[static_cast<size_t>(made)].constant = constant;
 }
 
 // --- Joined launches: see detail::Joined ---

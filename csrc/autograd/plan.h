@@ -247,6 +247,7 @@ class StepRecorder final : public Recorder {
   LeafState& leaf(TensorImpl& tensor);
   bool is_made(const Storage& storage) const;
   void compute_constants(const std::vector<Place>& places);
+  void fill_in(int made, const Plan::Launch& launch);
   bool joins(size_t begin, size_t next) const;
   void join(const std::vector<Place>& places);
   void join_range(size_t begin, size_t end, const std::vector<Place>& places);
