@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,6 +25,52 @@ def info() -> None:
     from dnncore.cli.info import report
 
     click.echo(report())
+
+
+_FAMILIES = {
+    "gemm": "matrix products",
+    "elementwise": "maps of one and two operands, in cache and out of it",
+    "activation": "activations, forward and with their gradients",
+    "reduce": "sums, maxima and their places",
+    "softmax": "softmax and its logarithm",
+    "loss": "losses with their gradients",
+    "optim": "steps of optimizers",
+    "train": "whole training steps of perceptrons with Adam, in Python and captured",
+    "overhead": "what a call costs when there is nothing to compute",
+}
+_FAMILY_LINES = "\n".join(f"  {name:<12} {title}" for name, title in {**_FAMILIES, "all": "all of these"}.items())
+
+
+@main.command(epilog=f"\b\nFamilies:\n{_FAMILY_LINES}")
+@click.argument("family", type=click.Choice([*_FAMILIES, "all"]), metavar="FAMILY")
+@click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    multiple=True,
+    show_default="1 and all cores",
+    help="Of each library; repeat for more.",
+)
+@click.option("--quick", is_flag=True, help="A smoke test, not a measurement: short rounds, no large rows.")
+@click.option("--filter", "text", default="", metavar="TEXT", show_default=False, help="Only rows whose name contains TEXT.")
+@click.option("--json", "file", type=click.Path(), metavar="FILE", help="Write every figure there.")
+@click.option("--no-torch", is_flag=True, help="Leave PyTorch out even where it is installed.")
+def bench(family: str, threads: tuple[int, ...], quick: bool, text: str, file: str | None, no_torch: bool) -> None:
+    """Time kernels and training steps beside NumPy and PyTorch.
+
+    Contenders are checked against each other and timed in turns, with the same number of threads; medians are shown.
+    """
+
+    def run() -> None:
+        os.environ.pop("OPENBLAS_CORETYPE", None)  # forced to an older core, NumPy would run at half its speed
+        from dnncore.cli.bench import bench as measure
+
+        families = _FAMILIES if family == "all" else {family: _FAMILIES[family]}
+        measure(families, threads, quick=quick, text=text, file=file, with_torch=not no_torch)
+
+    try:
+        _told(run)
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
 
 
 @main.group()
