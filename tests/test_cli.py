@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import json
 import os
@@ -20,7 +21,7 @@ import dnncore as dnn
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from dnncore.cli import main
+from dnncore.cli import main, use
 
 COMMAND = [sys.executable, "-c", "from dnncore.cli import main; main()"]
 needs_digits = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn (extra course) holds the digits")
@@ -161,6 +162,16 @@ def test_predict_arrays_and_images(digits, tmp_path):
     turned = run("predict", str(digits), str(tmp_path / "inverse.png"), "--invert")
     assert (turned.stdout, turned.stderr) == (shown.stdout, "")
     assert "dark on light" in run("predict", str(digits), str(tmp_path / "inverse.png")).stderr
+
+
+def test_a_reader_that_leaves_is_no_error(digits, tmp_path, monkeypatch):
+    def leaves(*_):
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr(use, "predict", leaves)
+    np.save(tmp_path / "x.npy", np.zeros((1, 64)))
+    result = run("predict", str(digits), str(tmp_path / "x.npy"))
+    assert (result.exit_code, result.stdout, result.stderr) == (1, "", "")
 
 
 @pytest.mark.parametrize(

@@ -174,5 +174,7 @@ def _told(run: Callable[[], T]) -> T:
     """Run; an error the user can mend is one line on standard error and status 1."""
     try:
         return run()
+    except BrokenPipeError:
+        raise  # the reader has had enough: click ends quietly
     except (OSError, ImportError, MemoryError, ValueError) as error:
         raise click.ClickException(str(error) or type(error).__name__) from error
