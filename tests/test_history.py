@@ -69,7 +69,7 @@ def test_missing_extras_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
     with pytest.raises(ImportError, match=r"History\.plot: needs matplotlib.*pip install 'dnncore\[plot\]'"):
         RECORD.plot()
-    with pytest.raises(ImportError, match=r"History\.to_frame: needs pandas"):
+    with pytest.raises(ImportError, match=r"History\.to_frame: needs pandas.*pip install 'dnncore\[frame\]'"):
         RECORD.to_frame()
 
 

@@ -179,6 +179,16 @@ def test_pages_run(page, tmp_path, monkeypatch, capsys):
     np.testing.assert_allclose(*values, atol=0.03, rtol=0.02)
 
 
+def test_extras_that_messages_name_exist():
+    named = set()
+    for path in (README.parent / "python").rglob("*.py"):
+        named |= set(re.findall(r'require\("[\w.]+", "(\w+)"', path.read_text()))
+    text = (README.parent / "pyproject.toml").read_text()
+    extras = re.findall(r"^(\w+) = \[", text.partition("[project.optional-dependencies]")[2].partition("\n[")[0], re.MULTILINE)
+    assert named
+    assert named <= set(extras)
+
+
 def test_readme_has_the_two_commands():
     commands = [line for line in README.read_text().splitlines() if line.startswith("pip install ")]
     assert len(commands) == 2

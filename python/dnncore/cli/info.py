@@ -12,6 +12,7 @@ _EXTRAS = {
     "plot": ["matplotlib"],
     "sklearn": ["sklearn"],
     "data": ["pooch", "PIL"],
+    "frame": ["pandas"],
 }
 
 

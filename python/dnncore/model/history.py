@@ -86,9 +86,9 @@ class History:
         Raises
         ------
         ImportError
-            If pandas is missing.
+            If pandas is missing (extra ``frame``).
         """
-        pandas = require("pandas", "course", "History.to_frame")
+        pandas = require("pandas", "frame", "History.to_frame")
         return pandas.DataFrame(self.history, index=pandas.Index(self.epoch, name="epoch"))
 
     def plot(self) -> Any:
