@@ -129,6 +129,30 @@ T extremum_block(const T* x, int64_t n) {
   }
 }
 
+// Where `value`, or a NaN if it is one, stands first among the elements; it is there.
+template <class T>
+int64_t place_of(const T* x, T value) {
+  int64_t i = 0;
+  if constexpr (std::is_floating_point_v<T>) {
+    if (value != value) {
+      while (x[i] == x[i]) ++i;
+      return i;
+    }
+  }
+  while (x[i] != value) ++i;
+  return i;
+}
+template <class T>
+int64_t place_of(const T* x, int64_t n, T value) {
+  int64_t i = 0;
+  if constexpr (std::is_floating_point_v<T>) {
+    using V = Vec<T>;
+    const auto here = [&](V v) __attribute__((always_inline)) { return any(value != value ? is_nan(v) : v == V::set(value)); };
+    while (i + V::N <= n && !here(V::load(x + i))) i += V::N;
+  }
+  return i + place_of(x + i, value);
+}
+
 // n adjacent elements whose first has the given position among the reduced ones.
 template <ReduceOp op, class T>
 void reduce_block(const std::byte* data, int64_t n, int64_t position, State& state) {
@@ -151,9 +175,7 @@ void reduce_block(const std::byte* data, int64_t n, int64_t position, State& sta
       r = static_cast<Held<T>>(extremum);
       if constexpr (is_arg(op)) {
         if (state.index >= 0 && !better<op>(r, value)) continue;
-        int64_t j = 0;
-        while (x[i + j] != extremum && (extremum == extremum || x[i + j] == x[i + j])) ++j;
-        index = position + i + j;
+        index = position + i + place_of(x + i, count, extremum);
       }
     }
     join<op>(value, state.index, r, index);
