@@ -234,13 +234,13 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"targets": classes().float()},
         "the targets are float32 of shape (20,), but CrossEntropyLoss takes class numbers, int64 of shape (20,)",
-        "y = y.long()",
+        "y = dnn.as_tensor(y).long()",
     ),
     "a column of floats as classes": (
         "D203",
         lambda: {"targets": classes().float().unsqueeze(1)},
         "the targets are float32 of shape (20, 1), but CrossEntropyLoss takes class numbers, int64 of shape (20,)",
-        "y = y.squeeze(1).long()",
+        "y = dnn.as_tensor(y).squeeze(1).long()",
     ),
     "numbers as classes": (
         "D203",
@@ -253,7 +253,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"targets": classes().to(dnn.int32)},
         "the targets are int32, but CrossEntropyLoss takes class numbers of int64",
-        "y = y.long()",
+        "y = dnn.as_tensor(y).long()",
     ),
     "one-hot integers": (
         "D203",
@@ -277,7 +277,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"module": mlp(4, 1), "loss": LOGITS, "targets": bits(20, 1).long()},
         "the targets are int64, but BCEWithLogitsLoss takes the outputs' float32",
-        "y = y.to(dnn.float32)",
+        "y = dnn.as_tensor(y).to(dnn.float32)",
     ),
     "a column of classes": (
         "D204",
@@ -289,7 +289,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D204",
         lambda: {"module": mlp(4, 1), "loss": MSE, "targets": batch()[:, 0]},
         "the targets have shape (20,), but MSELoss of outputs (20, 1) takes exactly (20, 1)",
-        "y = y.unsqueeze(1)",
+        "y = y.reshape(-1, 1)",
     ),
     "a column for a row": (
         "D204",

@@ -80,8 +80,9 @@ class Loss:
             return self._weighted(output, target, weight)
         loss: Tensor = self.function(output, target)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
-            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"fit: expected the loss {self.name} to return one number, got {got}; use reduction='mean'")
+            tensor = isinstance(loss, Tensor)
+            got = f"a tensor of shape {tuple(loss.shape)}; use reduction='mean'" if tensor else type(loss).__name__
+            raise ValueError(f"fit: expected the loss {self.name} to return a tensor of one number, got {got}")
         return loss
 
     def _weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
