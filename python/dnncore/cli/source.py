@@ -110,7 +110,7 @@ class Source:
         if suffix == ".csv":
             if self.encoder is None:
                 raise ValueError(f"{path}: this model takes images; give an image or a .npy file")
-            x = self.encoder.read_csv(path).x
+            x = self.encoder.read_csv(path, target=False).x
             return x if self.scaler is None else self.scaler.transform(x)
         if self.encoder is not None:
             raise ValueError(f"{path}: this model takes tables; give a .csv or a .npy file")
@@ -119,21 +119,30 @@ class Source:
     def _from_array(self, path: Path) -> Tensor:
         try:
             array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path}: not a .npy file of numbers: {error}") from None
+        except (ValueError, EOFError):
+            raise ValueError(f"{path}: not a .npy file of numbers") from None
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise ValueError(f"{path}: expected one array of numbers")
         shape = (self.features,) if self.encoder is not None else (1, self.size, self.size)
-        if array.size == 0 or array.size % self.features or (array.ndim > 1 and math.prod(array.shape[1:]) != self.features):
+        if array.size == 0 or math.prod(array.shape[array.ndim > 1 :]) != self.features:  # one sample may come alone
             allowed = " or ".join(str(("N", *each)).replace("'", "") for each in {shape, (self.features,)})
             raise ValueError(f"{path}: expected an array of shape {allowed}, got {array.shape}")
-        x = _core.tensor(np.ascontiguousarray(array, dtype=np.float32).reshape(-1, *shape))
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(array, dtype=np.float32)
+        low, high = values.min(), values.max()
+        if not np.isfinite(values).all():
+            raise ValueError(f"{path}: expected finite numbers that float32 can hold, got values from {low:g} to {high:g}")
+        if self.encoder is None and not 0 <= low <= high <= 1:
+            raise ValueError(f"{path}: expected pixels from 0 (dark) to 1 (light), got {low:g} to {high:g}; scale the array")
+        x = _core.tensor(values.reshape(-1, *shape))
         return x if self.scaler is None else self.scaler.transform(x)
 
 
 def load(spec: str, *, size: int = 8, target: str | None = None, task: Any = None) -> tuple[Source, Rows, Rows]:
     """Return the source, the training part and the held-out part of ``digits`` or ``csv:FILE``."""
     if spec == "digits":
+        if target is not None or task is not None:
+            raise ValueError("--target and --task are for tables, --data csv:FILE; digits are classes 0 to 9")
         side = _digits_size(size)
         source = Source(spec, list(range(10)), size)
         return source, Rows(*load_digits(side, "train")), Rows(*load_digits(side, "test"))
@@ -173,5 +182,7 @@ def _image(path: Path, size: int, invert: bool) -> Tensor:
             grey = image.convert("L").resize((size, size), smooth)
     except image_module.UnidentifiedImageError:
         raise ValueError(f"{path}: neither an image nor a .npy or .csv file") from None
+    except (OSError, SyntaxError, image_module.DecompressionBombError) as error:
+        raise ValueError(f"{path}: the image cannot be read: {error}") from None
     pixels = np.asarray(grey, dtype=np.float32) / 255
     return _core.tensor(np.ascontiguousarray((1 - pixels if invert else pixels)[None, None]))
