@@ -425,3 +425,20 @@ def test_a_look_at_validation_draws_no_random_numbers():
         return dnn.default_generator.get_state().tolist()
 
     assert after(validation_data=(VX, VY)) == after()
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "roc_auc", "top_2_accuracy", "sklearn:accuracy"])
+def test_metrics_by_name_leave_out_what_the_loss_leaves_out(name):
+    left_out = np.arange(ROWS) % 4 == 0
+    y = np.where(left_out, -1, Y)
+    model = compiled(loss=nn.CrossEntropyLoss(ignore_index=-1), metrics=[name])
+    model.fit(X, y, verbose=0)
+    assert model.evaluate(X, y) == pytest.approx(model.evaluate(X[~left_out], Y[~left_out]), rel=1e-6)
+
+
+def test_the_network_of_a_model_is_not_exchanged():
+    model = compiled()
+    before = model.predict(X)
+    with pytest.raises(AttributeError, match="module"):
+        model.module = nn.Linear(SIZE, 1)
+    assert model.predict(X).tolist() == before.tolist()

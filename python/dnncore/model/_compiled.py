@@ -208,12 +208,15 @@ def _fitting(spec: Any, task: str, loss: Loss) -> Any:
     from dnncore.metrics._resolve import MisfitError, resolve
 
     try:
-        return resolve(spec, task, from_logits=not loss.of_probabilities)
+        metric: Any = resolve(spec, task, from_logits=not loss.of_probabilities)
     except MisfitError as error:
         from dnncore.model._diagnosis import Diagnosis
 
         message = f"the metric {error.metric!r} is for {' and '.join(error.tasks)}, but the loss {loss.name} makes this {task}"
         raise Diagnosis("D601", message, f"metrics=[{error.fitting[0]!r}]") from error
+    if isinstance(spec, str) and loss.ignore_index is not None and hasattr(metric, "ignore_index"):
+        metric.ignore_index = loss.ignore_index
+    return metric
 
 
 def is_number(value: Any) -> bool:

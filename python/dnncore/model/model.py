@@ -75,7 +75,7 @@ class Model:
         if not isinstance(module, Module):
             got = f"the class {module.__name__}; write {module.__name__}()" if isinstance(module, type) else _kind(module)
             raise TypeError(f"Model: expected a module of dnncore.nn, got {got}")
-        self.module = module
+        self._module = module
         self.history: History | None = None
         self.notes: dict[str, Any] = {}
         self.stop_training = False
@@ -87,6 +87,11 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_forward": {}}
+
+    @property
+    def module(self) -> Module:
+        """The network; another one is another model."""
+        return self._module
 
     # --- Settings
 
