@@ -340,7 +340,7 @@ ERRORS = [
     (lambda: fitted(class_weight=[1, 2, 3]), TypeError, "a dict or 'balanced', got list"),
     (lambda: fitted(Batches(), None, class_weight="balanced"), ValueError, "needs targets in memory"),
     (lambda: fitted(X, X[:, :1], class_weight={0: 1}, model=compiled(**MSE)), ValueError, "needs class numbers as targets"),
-    (lambda: fitted(X, Y.astype(np.float32), model=compiled(**MSE)), ValueError, "fix: y = y.reshape(-1, 1)"),
+    (lambda: fitted(X, Y.astype(np.float32), model=compiled(**MSE)), ValueError, "fix: y = dnn.as_tensor(y).reshape(-1, 1)"),
     (
         lambda: fitted(sample_weight=np.ones(ROWS), model=compiled(loss=lambda o, t: F.cross_entropy(o, t))),
         ValueError,
@@ -442,3 +442,35 @@ def test_the_network_of_a_model_is_not_exchanged():
     with pytest.raises(AttributeError, match="module"):
         model.module = nn.Linear(SIZE, 1)
     assert model.predict(X).tolist() == before.tolist()
+
+
+ARRAYS_OF = {
+    "numpy": lambda x: x,
+    "dnncore": dnn.tensor,
+    "pandas": lambda x: (frame := pytest.importorskip("pandas")) and (frame.Series(x) if x.ndim == 1 else frame.DataFrame(x)),
+    "torch": lambda x: pytest.importorskip("torch").from_numpy(x.copy()),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS_OF)
+@pytest.mark.parametrize("mistake", ["nan", "a column", "floats as classes", "classes from 1"])
+def test_fixes_mend_arrays_of_any_library(kind, mistake):
+    make, classes = ARRAYS_OF[kind], {}
+    with_nan = X.copy()
+    with_nan[3, 1] = np.nan
+    x, y, settings = {
+        "nan": (with_nan, Y, classes),
+        "a column": (X, Y.astype(np.float32), {"loss": "mse", "module": nn.Linear(SIZE, 1)}),
+        "floats as classes": (X, Y.astype(np.float32), classes),
+        "classes from 1": (X, Y + 1, classes),
+    }[mistake]
+    names = {"x": make(x), "y": make(y), "dnn": dnn, "np": np}
+    with pytest.raises(Diagnosis) as caught:
+        fitted(names["x"], names["y"], model=compiled(**settings))
+    exec(caught.value.fix, names)
+    assert fitted(names["x"], names["y"], model=compiled(**settings)).history.epoch
+
+
+def test_nan_in_validation_speaks_of_scores():
+    with pytest.raises(Diagnosis, match=r"inputs of validation: the value in row 0, column 0 is nan.*makes every score nan"):
+        fitted(validation_data=(VX * np.nan, VY))

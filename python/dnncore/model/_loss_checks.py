@@ -300,7 +300,7 @@ def _wrong_shape(head: Head, targets: tuple[int, ...], expected: tuple[int, ...]
     if targets == (*expected, 1):
         fix = f"y = y.squeeze({len(expected)})"
     elif math.prod(targets) == math.prod(expected):
-        fix = f"y = y.reshape({', '.join(map(str, (-1, *expected[1:])))})"
+        fix = f"y = dnn.as_tensor(y).reshape({', '.join(map(str, (-1, *expected[1:])))})"
     else:
         fix = "print(model(x).shape, y.shape)  # one of the two has to change"
     shape = tuple(head.output.shape)
