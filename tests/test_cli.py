@@ -265,6 +265,17 @@ def test_a_table_of_classes(tmp_path):
     assert [row["prediction"] for row in shown] == ["large", "small"]
 
 
+def test_a_table_that_changed_has_no_held_out_part(tmp_path):
+    path = table(tmp_path / "t.csv", 100, classes)
+    trained(tmp_path / "m", "--data", f"csv:{path}", "--epochs", "1")
+    with open(path, "a") as file:
+        file.write("50,red,0,large\n")
+    result = run("evaluate", str(tmp_path / "m"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "t.csv has changed since the training" in result.stderr
+    assert run("evaluate", str(tmp_path / "m"), "--data", f"csv:{path}").exit_code == 0
+
+
 def test_predict_does_not_look_at_the_target(tmp_path):
     path = table(tmp_path / "t.csv", 100, classes)
     trained(tmp_path / "m", "--data", f"csv:{path}", "--epochs", "1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ class Rows(NamedTuple):
 class Source:
     """What a model was trained on, with all it takes to read such data again.
 
-    `y_scaler` is there for regression: the network predicts targets of mean 0 and deviation 1.
+    `y_scaler` is there for regression: the network predicts targets of mean 0 and deviation 1. `digest` tells whether a table is
+    still the one of the training, since which rows were held out follows from all of them.
     """
 
     spec: str  # "digits" or "csv:FILE"
@@ -40,6 +42,7 @@ class Source:
     encoder: TableEncoder | None = None
     scaler: Standardizer | None = None
     y_scaler: Standardizer | None = None
+    digest: str | None = None
 
     @property
     def features(self) -> int:
@@ -58,6 +61,7 @@ class Source:
             "spec": self.spec,
             "classes": self.classes,
             "size": self.size,
+            "digest": self.digest,
             **{name: None if part is None else part.state_dict() for name, part in states.items()},
         }
 
@@ -66,7 +70,7 @@ class Source:
         """Return the source that `to_notes` described."""
         kinds: dict[str, Any] = {"encoder": TableEncoder, "scaler": Standardizer, "y_scaler": Standardizer}
         states = {name: None if notes[name] is None else kind.from_state_dict(notes[name]) for name, kind in kinds.items()}
-        return cls(notes["spec"], notes["classes"], notes["size"], **states)
+        return cls(notes["spec"], notes["classes"], notes["size"], digest=notes["digest"], **states)
 
     def scaled(self, x: Tensor, y: Tensor) -> Rows:
         """Return columns of a table as the network takes them."""
@@ -86,7 +90,12 @@ class Source:
         """Return the part of the training data that training did not see."""
         if self.encoder is None:
             return Rows(*load_digits(_digits_size(self.size), "test"))
-        return self.from_file(Path(self.spec.partition(":")[2]), held_out_only=True)
+        path = Path(self.spec.partition(":")[2])
+        if _digest(path) != self.digest:
+            raise ValueError(
+                f"{path} has changed since the training, so that training may have seen any row; give --data csv:FILE"
+            )
+        return self.from_file(path, held_out_only=True)
 
     def from_file(self, path: Path, held_out_only: bool = False) -> Rows:
         """Return the rows of a CSV file with targets."""
@@ -154,8 +163,12 @@ def load(spec: str, *, size: int = 8, target: str | None = None, task: Any = Non
     train, test = _parts(table.y, table.classes is not None)
     scaler = Standardizer.fit(table.x[train])
     y_scaler = None if table.classes is not None else Standardizer.fit(table.y[train].reshape(-1, 1))
-    source = Source(f"csv:{path}", table.classes, 0, table.encoder, scaler, y_scaler)
+    source = Source(f"csv:{path}", table.classes, 0, table.encoder, scaler, y_scaler, _digest(path))
     return source, source.scaled(table.x[train], table.y[train]), source.scaled(table.x[test], table.y[test])
+
+
+def _digest(path: str | os.PathLike[str]) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _parts(y: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
