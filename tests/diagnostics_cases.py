@@ -234,13 +234,13 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"targets": classes().float()},
         "the targets are float32 of shape (20,), but CrossEntropyLoss takes class numbers, int64 of shape (20,)",
-        "y = y.long()",
+        "y = dnn.as_tensor(y).long()",
     ),
     "a column of floats as classes": (
         "D203",
         lambda: {"targets": classes().float().unsqueeze(1)},
         "the targets are float32 of shape (20, 1), but CrossEntropyLoss takes class numbers, int64 of shape (20,)",
-        "y = y.squeeze(1).long()",
+        "y = dnn.as_tensor(y).squeeze(1).long()",
     ),
     "numbers as classes": (
         "D203",
@@ -253,7 +253,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"targets": classes().to(dnn.int32)},
         "the targets are int32, but CrossEntropyLoss takes class numbers of int64",
-        "y = y.long()",
+        "y = dnn.as_tensor(y).long()",
     ),
     "one-hot integers": (
         "D203",
@@ -277,7 +277,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D203",
         lambda: {"module": mlp(4, 1), "loss": LOGITS, "targets": bits(20, 1).long()},
         "the targets are int64, but BCEWithLogitsLoss takes the outputs' float32",
-        "y = y.to(dnn.float32)",
+        "y = dnn.as_tensor(y).to(dnn.float32)",
     ),
     "a column of classes": (
         "D204",
@@ -289,7 +289,7 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D204",
         lambda: {"module": mlp(4, 1), "loss": MSE, "targets": batch()[:, 0]},
         "the targets have shape (20,), but MSELoss of outputs (20, 1) takes exactly (20, 1)",
-        "y = y.unsqueeze(1)",
+        "y = dnn.as_tensor(y).reshape(-1, 1)",
     ),
     "a column for a row": (
         "D204",
@@ -301,13 +301,13 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         "D204",
         lambda: {"module": mlp(4, 4), "loss": MSE, "targets": batch().reshape(20, 2, 2)},
         "the targets have shape (20, 2, 2), but MSELoss of outputs (20, 4) takes exactly (20, 4)",
-        "y = y.reshape(-1, 4)",
+        "y = dnn.as_tensor(y).reshape(-1, 4)",
     ),
     "nan in targets": (
         "D206",
         lambda: {"module": mlp(4, 1), "loss": MSE, "targets": with_nan(batch()[:, :1], (3, 0))},
         "targets: the value in row 3, column 0 is nan; one such value makes every weight nan",
-        "keep = dnn.as_tensor(y).isfinite().all(1); x, y = x[keep], y[keep]",
+        "keep = np.isfinite(np.asarray(y)).all(1); x, y = x[keep], y[keep]",
     ),
     "targets of -1 and 1": (
         "D207",
@@ -350,19 +350,19 @@ ERRORS: dict[str, tuple[str, Callable[[], dict[str, Any]], str, str]] = {
         lambda: {"inputs": with_nan(batch(), (7, 2), (9, 1))},
         "inputs: the value in row 7, column 2 is nan and 1 more among the 20 rows around it; one such value makes "
         "every weight nan",
-        "keep = dnn.as_tensor(x).isfinite().all(1); x, y = x[keep], y[keep]",
+        "keep = np.isfinite(np.asarray(x)).all(1); x, y = x[keep], y[keep]",
     ),
     "nan in later inputs": (
         "D302",
         lambda: {"data": (with_nan(batch(500), (321, 2)), classes(500))},
         "inputs: the value in row 321, column 2 is nan; one such value makes every weight nan",
-        "keep = dnn.as_tensor(x).isfinite().all(1); x, y = x[keep], y[keep]",
+        "keep = np.isfinite(np.asarray(x)).all(1); x, y = x[keep], y[keep]",
     ),
     "inf in an image of validation": (
         "D302",
         lambda: {"validation": (dnn.tensor(np.where(np.arange(32) == 21, np.inf, 0).reshape(2, 4, 4)), classes(2))},
-        "inputs of validation: the value in row 1, place (1, 1) is inf; one such value makes every weight nan",
-        "keep = dnn.as_tensor(x).flatten(1).isfinite().all(1); x, y = x[keep], y[keep]",
+        "inputs of validation: the value in row 1, place (1, 1) is inf; one such value makes every score nan",
+        "keep = np.isfinite(np.asarray(x)).reshape(len(x), -1).all(1); x, y = x[keep], y[keep]",
     ),
     "another number of features": (
         "D401",

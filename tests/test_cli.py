@@ -24,6 +24,9 @@ from click.testing import CliRunner
 from dnncore.cli import main, use
 
 COMMAND = [sys.executable, "-c", "from dnncore.cli import main; main()"]
+BMP = struct.pack(
+    "<2sIHHIIiiHHIIiiII", b"BM", 1078, 0, 0, 54, 40, 32, 32, 1, 24, 0, 3072, 0, 0, 0, 0
+)  # of which no pixel follows
 needs_digits = pytest.mark.skipif(find_spec("sklearn") is None, reason="scikit-learn (extra course) holds the digits")
 
 
@@ -179,10 +182,14 @@ def test_a_reader_that_leaves_is_no_error(digits, tmp_path, monkeypatch):
     [
         ("x.npy", np.zeros((3, 7)), "expected an array of shape"),
         ("x.npy", np.zeros(0), "expected an array of shape"),
+        ("x.npy", np.zeros(128), "expected an array of shape"),
+        ("x.npy", np.full((2, 64), np.nan), "expected finite numbers"),
+        ("x.npy", np.full((2, 64), 16), "expected pixels from 0 (dark) to 1 (light), got 16 to 16"),
         ("x.npy", np.array(["a"]), "expected one array of numbers"),
         ("x.npy", b"no array", "not a .npy file"),
         ("x.csv", b"a,b\n1,2\n", "this model takes images"),
         ("x.png", b"no image", "neither an image nor"),
+        ("x.bmp", BMP, "x.bmp: the image cannot be read"),
     ],
 )
 def test_files_that_do_not_fit_are_refused(digits, tmp_path, name, content, message):
@@ -258,6 +265,41 @@ def test_a_table_of_classes(tmp_path):
     assert [row["prediction"] for row in shown] == ["large", "small"]
 
 
+def test_a_table_that_changed_has_no_held_out_part(tmp_path):
+    path = table(tmp_path / "t.csv", 100, classes)
+    trained(tmp_path / "m", "--data", f"csv:{path}", "--epochs", "1")
+    with open(path, "a") as file:
+        file.write("50,red,0,large\n")
+    result = run("evaluate", str(tmp_path / "m"))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "t.csv has changed since the training" in result.stderr
+    assert run("evaluate", str(tmp_path / "m"), "--data", f"csv:{path}").exit_code == 0
+
+
+def test_predict_does_not_look_at_the_target(tmp_path):
+    path = table(tmp_path / "t.csv", 100, classes)
+    trained(tmp_path / "m", "--data", f"csv:{path}", "--epochs", "1")
+    row = "50,red,0"
+    expected = None
+    for head, end in (("", ""), (",target", ","), (",target", ",?"), (",target", ",huge")):
+        (tmp_path / "new.csv").write_text(f"width,colour,height{head}\n{row}{end}\n")
+        result = run("predict", str(tmp_path / "m"), str(tmp_path / "new.csv"))
+        assert result.exit_code == 0, result.stderr
+        expected = expected or result.stdout
+        assert result.stdout == expected
+
+
+def test_a_run_that_diverged_is_recorded(tmp_path):
+    path = table(tmp_path / "t.csv", 100, values)
+    arguments = ["train", "mlp", "--data", f"csv:{path}", "--lr", "1e30", "--epochs", "2", "--out", str(tmp_path / "m")]
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "Warning: fit: the loss of epoch 1 is" in done.stderr
+    assert ".py:" not in done.stderr
+    assert json.loads((tmp_path / "m" / "run.json").read_text())["held_out"]["mae"] == "nan"
+    assert json.loads(run("evaluate", str(tmp_path / "m"), "--json").stdout, parse_constant=pytest.fail)["mae"] == "nan"
+
+
 def test_a_table_of_values_is_told_in_its_units(tmp_path):
     path = table(tmp_path / "t.csv", 400, values)
     record = trained(tmp_path / "m", "--data", f"csv:{path}", "--epochs", "80", "--dropout", "0")
@@ -312,6 +354,22 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path):
     assert out.startswith("held-out accuracy")
     assert json.loads((tmp_path / "run.json").read_text())["stopped_by"] == "user"
     assert json.loads(run("evaluate", str(tmp_path), "--json").stdout)["count"] == 360
+
+
+def test_a_second_ctrl_c_ends_at_once(monkeypatch, tmp_path):
+    def pressed(*args, **settings):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("dnncore.cli.train.train_mlp", pressed)
+    result = run("train", "mlp", "--out", str(tmp_path))
+    assert (result.exit_code, result.stderr) == (130, "Aborted!\n")
+
+
+def test_options_of_tables_are_refused_for_digits(tmp_path):
+    for option in (["--target", "y"], ["--task", "regression"]):
+        result = run("train", "mlp", "--out", str(tmp_path), *option)
+        assert (result.exit_code, result.stdout) == (1, "")
+        assert "are for tables" in result.stderr
 
 
 @needs_digits

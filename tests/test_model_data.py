@@ -11,6 +11,7 @@ import pytest
 from dnncore import nn
 from dnncore.callbacks import EarlyStopping
 from dnncore.data import DataLoader, Subset, TensorDataset
+from dnncore.model.diagnostics import Diagnosis
 from dnncore.nn import functional as F
 from model_cases import CLASSES, ROWS, SIZE, VX, VY, Batches, TwoHeads, X, Y, bits, by_hand, compiled, fitted, network
 
@@ -286,7 +287,7 @@ def test_a_weight_of_zero_for_a_whole_batch_changes_nothing_by_nan():
 
 MSE = {"loss": "mse", "module": nn.Linear(SIZE, 1)}
 ERRORS = [
-    (lambda: dnn.Model(3), TypeError, "Model: expected a module, got int"),
+    (lambda: dnn.Model(3), TypeError, "Model: expected a module of dnncore.nn, got int"),
     (lambda: dnn.Model(nn.Linear), TypeError, "write Linear()"),
     (lambda: dnn.Model(network()).fit(X, Y), RuntimeError, "fit: call compile(optimizer, loss) first"),
     (lambda: dnn.Model(network()).evaluate(X, Y), RuntimeError, "evaluate: call compile"),
@@ -319,7 +320,7 @@ ERRORS = [
     (lambda: fitted(TensorDataset(X, Y, Y, Y), None), ValueError, "TensorDataset of (x, y) or (x, y, sample_weight), got 4"),
     (lambda: fitted([(X, Y, Y, Y)], None), ValueError, "batches of (x, y) or (x, y, sample_weight), got one of 4 parts"),
     (lambda: fitted(3, None), TypeError, "fit: expected arrays, a data set, a DataLoader or an iterator"),
-    (lambda: fitted(batch_size=0), ValueError, "fit: expected batch_size of at least 1, got 0"),
+    (lambda: fitted(batch_size=0), ValueError, "fit: expected batch_size to be a whole number of at least 1, got 0"),
     (lambda: fitted(epochs=-1), ValueError, "fit: expected epochs to be a whole number"),
     (lambda: fitted(epochs=1.5), ValueError, "fit: expected epochs to be a whole number of at least 0, got 1.5"),
     (lambda: fitted(verbose=3), ValueError, "fit: expected verbose to be 'auto', 0, 1 or 2, got 3"),
@@ -339,7 +340,7 @@ ERRORS = [
     (lambda: fitted(class_weight=[1, 2, 3]), TypeError, "a dict or 'balanced', got list"),
     (lambda: fitted(Batches(), None, class_weight="balanced"), ValueError, "needs targets in memory"),
     (lambda: fitted(X, X[:, :1], class_weight={0: 1}, model=compiled(**MSE)), ValueError, "needs class numbers as targets"),
-    (lambda: fitted(X, Y.astype(np.float32), model=compiled(**MSE)), ValueError, "fix: y = y.unsqueeze(1)"),
+    (lambda: fitted(X, Y.astype(np.float32), model=compiled(**MSE)), ValueError, "fix: y = dnn.as_tensor(y).reshape(-1, 1)"),
     (
         lambda: fitted(sample_weight=np.ones(ROWS), model=compiled(loss=lambda o, t: F.cross_entropy(o, t))),
         ValueError,
@@ -350,7 +351,28 @@ ERRORS = [
     (lambda: fitted(callbacks=[EarlyStopping]), TypeError, "write EarlyStopping()"),
     (lambda: fitted(callbacks=EarlyStopping()), ValueError, "got 'val_loss'; pass validation_data or validation_split"),
     (lambda: fitted(model=compiled(metrics=["accuracy", "accuracy"])), ValueError, "two metrics are called 'accuracy'"),
-    (lambda: fitted(model=compiled(metrics=["mse"])), ValueError, "the task is multiclass"),
+    (
+        lambda: fitted(model=compiled(metrics=["mse"])),
+        Diagnosis,
+        "D601: the metric 'mse' is for regression",
+    ),
+    (lambda: fitted(X[:, :3]), Diagnosis, "D401: Linear '0' expects 6 features, the data gives 3 (shape (16, 3))"),
+    (
+        lambda: fitted(X[:, 0], X[:, 0], model=compiled(loss="mse", module=nn.Linear(1, 1))),
+        Diagnosis,
+        "fix: x = x.reshape(-1, 1)",
+    ),
+    (lambda: fitted(validation_data=(X[:, :3], Y)), ValueError, "fit, validation_data: linear: expected input of shape (..., 6)"),
+    (lambda: fitted(validation_data=(VX, VY[:, None])), ValueError, "fit, validation_data: cross_entropy"),
+    (lambda: fitted(validation_data=(VX, VY + 1)), Diagnosis, "D202: the class numbers of validation are 1 to 3, but"),
+    (
+        lambda: fitted(validation_data=[X, Y]),
+        TypeError,
+        "validation_data to be a tuple (x, y) or (x, y, sample_weight), got l",
+    ),
+    (lambda: fitted(validation_data=X), TypeError, "validation_data to be a tuple (x, y) or (x, y, sample_weight), got numpy."),
+    (lambda: fitted(model=compiled(loss=lambda o, t: 0.5)), ValueError, "to return a tensor of one number, got float"),
+    (lambda: fitted(model=compiled("optimizer")), ValueError, "compile: expected optimizer to be one of adadelta"),
     (lambda: compiled().predict(X[:, :3]), ValueError, "linear: expected input of shape (..., 6)"),
 ]
 
@@ -360,3 +382,95 @@ def test_wrong_use_says_what_and_how(number):
     call, kind, message = ERRORS[number]
     with pytest.raises(kind, match=re.escape(message)):
         call()
+
+
+def test_whole_numbers_of_numpy_count_epochs_and_samples():
+    model = fitted(epochs=np.int64(2), batch_size=np.int32(8))
+    assert len(model.history.epoch) == 2
+    assert model.history.params == {"epochs": 2, "steps": 7, "batch_size": 8, "samples": ROWS}
+    assert {type(value) for value in model.history.params.values()} == {int}
+
+
+class Codes(nn.Module):
+    """Takes whole numbers only, once it works."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer, self.broken = nn.Linear(SIZE, CLASSES), True
+
+    def forward(self, x):
+        if self.broken:
+            raise TypeError("a mistake of the user")
+        assert not x.is_floating_point()
+        return self.layer(x.float())
+
+
+def test_a_network_that_failed_on_whole_numbers_still_gets_them():
+    model, whole = compiled(module=Codes()), (X * 3).astype(np.int64)
+    with pytest.raises(TypeError, match="a mistake of the user"):
+        model.fit(whole, Y, verbose=0)
+    model.module.broken = False
+    assert model.fit(whole, Y, verbose=0).epoch == [0]
+
+
+def test_a_look_at_validation_draws_no_random_numbers():
+    class Noisy(nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 0 * dnn.randn(1)
+
+    def after(**settings):
+        model = compiled(module=Noisy(SIZE, CLASSES))
+        dnn.manual_seed(1)
+        model.fit(X, Y, epochs=0, verbose=0, **settings)
+        return dnn.default_generator.get_state().tolist()
+
+    assert after(validation_data=(VX, VY)) == after()
+
+
+@pytest.mark.parametrize("name", ["accuracy", "f1", "roc_auc", "top_2_accuracy", "sklearn:accuracy"])
+def test_metrics_by_name_leave_out_what_the_loss_leaves_out(name):
+    left_out = np.arange(ROWS) % 4 == 0
+    y = np.where(left_out, -1, Y)
+    model = compiled(loss=nn.CrossEntropyLoss(ignore_index=-1), metrics=[name])
+    model.fit(X, y, verbose=0)
+    assert model.evaluate(X, y) == pytest.approx(model.evaluate(X[~left_out], Y[~left_out]), rel=1e-6)
+
+
+def test_the_network_of_a_model_is_not_exchanged():
+    model = compiled()
+    before = model.predict(X)
+    with pytest.raises(AttributeError, match="module"):
+        model.module = nn.Linear(SIZE, 1)
+    assert model.predict(X).tolist() == before.tolist()
+
+
+ARRAYS_OF = {
+    "numpy": lambda x: x,
+    "dnncore": dnn.tensor,
+    "pandas": lambda x: (frame := pytest.importorskip("pandas")) and (frame.Series(x) if x.ndim == 1 else frame.DataFrame(x)),
+    "torch": lambda x: pytest.importorskip("torch").from_numpy(x.copy()),
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS_OF)
+@pytest.mark.parametrize("mistake", ["nan", "a column", "floats as classes", "classes from 1"])
+def test_fixes_mend_arrays_of_any_library(kind, mistake):
+    make, classes = ARRAYS_OF[kind], {}
+    with_nan = X.copy()
+    with_nan[3, 1] = np.nan
+    x, y, settings = {
+        "nan": (with_nan, Y, classes),
+        "a column": (X, Y.astype(np.float32), {"loss": "mse", "module": nn.Linear(SIZE, 1)}),
+        "floats as classes": (X, Y.astype(np.float32), classes),
+        "classes from 1": (X, Y + 1, classes),
+    }[mistake]
+    names = {"x": make(x), "y": make(y), "dnn": dnn, "np": np}
+    with pytest.raises(Diagnosis) as caught:
+        fitted(names["x"], names["y"], model=compiled(**settings))
+    exec(caught.value.fix, names)
+    assert fitted(names["x"], names["y"], model=compiled(**settings)).history.epoch
+
+
+def test_nan_in_validation_speaks_of_scores():
+    with pytest.raises(Diagnosis, match=r"inputs of validation: the value in row 0, column 0 is nan.*makes every score nan"):
+        fitted(validation_data=(VX * np.nan, VY))

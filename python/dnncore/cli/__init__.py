@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -170,10 +171,20 @@ def predict(folder: str, file: str, top: int, invert: bool) -> None:
     _told(run)
 
 
+def _show_warning(message: Warning | str, *place: object, **rest: object) -> None:
+    """Show a warning without the line of code it comes from."""
+    click.echo(f"Warning: {message}", err=True)
+
+
 def _told(run: Callable[[], T]) -> T:
-    """Run; an error the user can mend is one line on standard error and status 1."""
+    """Run; an error the user can mend is one line on standard error and status 1, Ctrl-C status 130."""
     try:
-        return run()
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            return run()
+    except KeyboardInterrupt:
+        click.echo("Aborted!", err=True)
+        click.get_current_context().exit(130)
     except BrokenPipeError:
         raise  # the reader has had enough: click ends quietly
     except (OSError, ImportError, MemoryError, ValueError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
@@ -31,7 +32,8 @@ class Rows(NamedTuple):
 class Source:
     """What a model was trained on, with all it takes to read such data again.
 
-    `y_scaler` is there for regression: the network predicts targets of mean 0 and deviation 1.
+    `y_scaler` is there for regression: the network predicts targets of mean 0 and deviation 1. `digest` tells whether a table is
+    still the one of the training, since which rows were held out follows from all of them.
     """
 
     spec: str  # "digits" or "csv:FILE"
@@ -40,6 +42,7 @@ class Source:
     encoder: TableEncoder | None = None
     scaler: Standardizer | None = None
     y_scaler: Standardizer | None = None
+    digest: str | None = None
 
     @property
     def features(self) -> int:
@@ -58,6 +61,7 @@ class Source:
             "spec": self.spec,
             "classes": self.classes,
             "size": self.size,
+            "digest": self.digest,
             **{name: None if part is None else part.state_dict() for name, part in states.items()},
         }
 
@@ -66,7 +70,7 @@ class Source:
         """Return the source that `to_notes` described."""
         kinds: dict[str, Any] = {"encoder": TableEncoder, "scaler": Standardizer, "y_scaler": Standardizer}
         states = {name: None if notes[name] is None else kind.from_state_dict(notes[name]) for name, kind in kinds.items()}
-        return cls(notes["spec"], notes["classes"], notes["size"], **states)
+        return cls(notes["spec"], notes["classes"], notes["size"], digest=notes["digest"], **states)
 
     def scaled(self, x: Tensor, y: Tensor) -> Rows:
         """Return columns of a table as the network takes them."""
@@ -86,7 +90,12 @@ class Source:
         """Return the part of the training data that training did not see."""
         if self.encoder is None:
             return Rows(*load_digits(_digits_size(self.size), "test"))
-        return self.from_file(Path(self.spec.partition(":")[2]), held_out_only=True)
+        path = Path(self.spec.partition(":")[2])
+        if _digest(path) != self.digest:
+            raise ValueError(
+                f"{path} has changed since the training, so that training may have seen any row; give --data csv:FILE"
+            )
+        return self.from_file(path, held_out_only=True)
 
     def from_file(self, path: Path, held_out_only: bool = False) -> Rows:
         """Return the rows of a CSV file with targets."""
@@ -110,7 +119,7 @@ class Source:
         if suffix == ".csv":
             if self.encoder is None:
                 raise ValueError(f"{path}: this model takes images; give an image or a .npy file")
-            x = self.encoder.read_csv(path).x
+            x = self.encoder.read_csv(path, target=False).x
             return x if self.scaler is None else self.scaler.transform(x)
         if self.encoder is not None:
             raise ValueError(f"{path}: this model takes tables; give a .csv or a .npy file")
@@ -119,21 +128,30 @@ class Source:
     def _from_array(self, path: Path) -> Tensor:
         try:
             array = np.load(path, allow_pickle=False)
-        except (ValueError, EOFError) as error:
-            raise ValueError(f"{path}: not a .npy file of numbers: {error}") from None
+        except (ValueError, EOFError):
+            raise ValueError(f"{path}: not a .npy file of numbers") from None
         if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiub":
             raise ValueError(f"{path}: expected one array of numbers")
         shape = (self.features,) if self.encoder is not None else (1, self.size, self.size)
-        if array.size == 0 or array.size % self.features or (array.ndim > 1 and math.prod(array.shape[1:]) != self.features):
+        if array.size == 0 or math.prod(array.shape[array.ndim > 1 :]) != self.features:  # one sample may come alone
             allowed = " or ".join(str(("N", *each)).replace("'", "") for each in {shape, (self.features,)})
             raise ValueError(f"{path}: expected an array of shape {allowed}, got {array.shape}")
-        x = _core.tensor(np.ascontiguousarray(array, dtype=np.float32).reshape(-1, *shape))
+        with np.errstate(over="ignore"):
+            values = np.ascontiguousarray(array, dtype=np.float32)
+        low, high = values.min(), values.max()
+        if not np.isfinite(values).all():
+            raise ValueError(f"{path}: expected finite numbers that float32 can hold, got values from {low:g} to {high:g}")
+        if self.encoder is None and not 0 <= low <= high <= 1:
+            raise ValueError(f"{path}: expected pixels from 0 (dark) to 1 (light), got {low:g} to {high:g}; scale the array")
+        x = _core.tensor(values.reshape(-1, *shape))
         return x if self.scaler is None else self.scaler.transform(x)
 
 
 def load(spec: str, *, size: int = 8, target: str | None = None, task: Any = None) -> tuple[Source, Rows, Rows]:
     """Return the source, the training part and the held-out part of ``digits`` or ``csv:FILE``."""
     if spec == "digits":
+        if target is not None or task is not None:
+            raise ValueError("--target and --task are for tables, --data csv:FILE; digits are classes 0 to 9")
         side = _digits_size(size)
         source = Source(spec, list(range(10)), size)
         return source, Rows(*load_digits(side, "train")), Rows(*load_digits(side, "test"))
@@ -145,8 +163,12 @@ def load(spec: str, *, size: int = 8, target: str | None = None, task: Any = Non
     train, test = _parts(table.y, table.classes is not None)
     scaler = Standardizer.fit(table.x[train])
     y_scaler = None if table.classes is not None else Standardizer.fit(table.y[train].reshape(-1, 1))
-    source = Source(f"csv:{path}", table.classes, 0, table.encoder, scaler, y_scaler)
+    source = Source(f"csv:{path}", table.classes, 0, table.encoder, scaler, y_scaler, _digest(path))
     return source, source.scaled(table.x[train], table.y[train]), source.scaled(table.x[test], table.y[test])
+
+
+def _digest(path: str | os.PathLike[str]) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _parts(y: Tensor, classes: bool) -> tuple[Tensor, Tensor]:
@@ -173,5 +195,7 @@ def _image(path: Path, size: int, invert: bool) -> Tensor:
             grey = image.convert("L").resize((size, size), smooth)
     except image_module.UnidentifiedImageError:
         raise ValueError(f"{path}: neither an image nor a .npy or .csv file") from None
+    except (OSError, SyntaxError, image_module.DecompressionBombError) as error:
+        raise ValueError(f"{path}: the image cannot be read: {error}") from None
     pixels = np.asarray(grey, dtype=np.float32) / 255
     return _core.tensor(np.ascontiguousarray((1 - pixels if invert else pixels)[None, None]))

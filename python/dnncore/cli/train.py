@@ -18,7 +18,7 @@ from dnncore._extras import require
 from dnncore._files import write_atomically
 from dnncore._version import __version__
 from dnncore.cli.source import Source, load
-from dnncore.cli.use import judged, told
+from dnncore.cli.use import as_json, judged, told
 from dnncore.model import History, Model
 from dnncore.nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
 from dnncore.optim import SGD, Adam, Optimizer
@@ -109,7 +109,7 @@ def _write_record(folder: Path, config: MlpConfig, source: Source, history: Hist
         "model": "mlp",
         "config": asdict(config),
         "classes": source.classes,
-        "held_out": {**found, "count": count},
+        "held_out": {**as_json(found), "count": count},
         **history.to_dict(),
     }
     write_atomically(folder / "run.json", [json.dumps(record, indent=2, allow_nan=False).encode() + b"\n"])

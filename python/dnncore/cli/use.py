@@ -33,6 +33,11 @@ def judged(model: Model, source: Source, rows: Rows) -> dict[str, float]:
     return result
 
 
+def as_json(found: dict[str, float]) -> dict[str, float | str]:
+    """Return metrics as JSON has them; a value that is not finite becomes a string, as in a history."""
+    return {name: value if math.isfinite(value) else repr(value) for name, value in found.items()}
+
+
 def told(found: dict[str, float]) -> str:
     """Return metrics as one line, the loss last."""
     names = sorted(found, key=lambda name: name == "loss")
@@ -48,7 +53,7 @@ def opened(folder: str) -> tuple[Model, Source]:
         raise ValueError(f"{folder}: a model, but not one of `dnncore train`: it does not say how its data is read") from error
 
 
-def evaluate(folder: str, data: str | None, as_json: bool) -> None:
+def evaluate(folder: str, data: str | None, json_asked: bool) -> None:
     """Print how good a model is on the held-out part of its data, or on all of another file."""
     model, source = opened(folder)
     if data is None or data == source.spec == "digits":
@@ -60,8 +65,8 @@ def evaluate(folder: str, data: str | None, as_json: bool) -> None:
             f"evaluate: the model was trained on {source.spec}; expected --data csv:FILE with its columns, got {data}"
         )
     found = judged(model, source, rows)
-    if as_json:
-        click.echo(json.dumps({"data": what, "count": len(rows.y), **found}))
+    if json_asked:
+        click.echo(json.dumps({"data": what, "count": len(rows.y), **as_json(found)}))
     else:
         click.echo(f"{what}: {told(found)} ({len(rows.y)} {source.noun})")
 

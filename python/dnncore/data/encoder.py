@@ -161,13 +161,22 @@ class TableEncoder:
         target = "no target" if self.target is None else f"target {self.target.name!r}: {self.target.task}"
         return f"TableEncoder({_counted(len(self.features), 'feature')}, {target})"
 
-    def read_csv(self, path: str | os.PathLike[str], *, delimiter: str | None = None, encoding: str = "utf-8-sig") -> Table:
+    def read_csv(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        target: bool = True,
+        delimiter: str | None = None,
+        encoding: str = "utf-8-sig",
+    ) -> Table:
         """Read another file with the same columns, in any order; the target may be absent, further columns are ignored.
 
         Parameters
         ----------
         path : path-like
             The file; without a header its columns are those of the first file, with or without the target.
+        target : bool, default True
+            Whether to read the target where the file has it; if not, its cells may be empty or anything else.
         delimiter, encoding : str, optional
             As for `read_csv`.
 
@@ -186,7 +195,7 @@ class TableEncoder:
         records = read_records(path, delimiter, self.header, encoding)
         if not self.header:
             records = records._replace(names=self._names_by_position(records))
-        return self._encoded(records)
+        return self._encoded(records, self.target if target else None)
 
     def encode(self, rows: Sequence[Mapping[str, object]]) -> Table:
         """Encode rows that are not in a file.
@@ -215,7 +224,7 @@ class TableEncoder:
             if absent := [name for name in wanted if name not in row]:
                 raise ValueError(f"encode: row {number} lacks {', '.join(map(repr, absent))}")
         cells = [["" if row[name] is None else str(row[name]).strip() for name in wanted] for row in rows]
-        return self._encoded(Records("encode", "row", ",", True, wanted, cells, list(range(1, len(rows) + 1))))
+        return self._encoded(Records("encode", "row", ",", True, wanted, cells, list(range(1, len(rows) + 1))), self.target)
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything as JSON-able values."""
@@ -259,13 +268,13 @@ class TableEncoder:
             raise ValueError(f"{records.source}, line {records.lines[0]}: expected {len(names)} cells, got {len(records.names)}")
         return names
 
-    def _encoded(self, records: Records) -> Table:
+    def _encoded(self, records: Records, target: Target | None) -> Table:
         absent = [feature.name for feature in self.features if feature.name not in records.names]
         if absent:
             raise ValueError(
                 f"{records.source}: expected columns {', '.join(map(repr, absent))}, got {', '.join(map(repr, records.names))}"
             )
-        target = self.target if self.target is not None and self.target.name in records.names else None
+        target = target if target is not None and target.name in records.names else None
         if self.missing == "drop":
             checks = [(records.names.index(feature.name), feature.lacks) for feature in self.features]
             if target is not None:

@@ -131,7 +131,7 @@ def read_csv(
         missing=missing,
         unknown=unknown,
     )
-    return encoder._encoded(records)
+    return encoder._encoded(records, encoder.target)
 
 
 _CHOICES = {

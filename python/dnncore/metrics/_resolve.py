@@ -55,6 +55,14 @@ _FITTING = {
 }
 
 
+class MisfitError(ValueError):
+    """A metric that is for other tasks."""
+
+    def __init__(self, metric: str, tasks: list[str], task: str) -> None:
+        self.metric, self.tasks, self.fitting = metric, tasks, _FITTING[task]
+        super().__init__(f"{metric}: fits {', '.join(tasks)}, the task is {task}; use {one_of(self.fitting)}")
+
+
 def resolve(spec: object, task: str, *, from_logits: bool = True) -> Metric:
     """Return the metric that is meant, set up for a task.
 
@@ -90,10 +98,11 @@ def resolve(spec: object, task: str, *, from_logits: bool = True) -> Metric:
     >>> from dnncore.metrics import resolve
     >>> resolve("f1", "multiclass")
     F1Score(average='macro', task='multiclass')
-    >>> resolve("accuracy", "regression")
-    Traceback (most recent call last):
-    ...
-    ValueError: accuracy: fits binary, multiclass, multilabel, the task is regression; use 'mae', 'mse', 'rmse' or 'r2'
+    >>> try:
+    ...     resolve("accuracy", "regression")
+    ... except ValueError as error:
+    ...     print(error)
+    accuracy: fits binary, multiclass, multilabel, the task is regression; use 'mae', 'mse', 'rmse' or 'r2'
     """
     if task not in TASKS:
         raise ValueError(f"resolve: expected task {one_of(list(TASKS))}, got {task!r}")
@@ -141,4 +150,4 @@ def _with_task(metric: Metric, task: str) -> Metric:
 
 def _check_task(name: str, tasks: frozenset[str], task: str) -> None:
     if task not in tasks:
-        raise ValueError(f"{name}: fits {', '.join(sorted(tasks))}, the task is {task}; use {one_of(_FITTING[task])}")
+        raise MisfitError(name, sorted(tasks), task)

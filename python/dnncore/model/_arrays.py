@@ -35,6 +35,13 @@ def dtype_of(module: Module) -> _core.dtype:
     return _core.float32
 
 
+def whole(op: str, name: str, value: Any, least: int) -> int:
+    """Return a whole number, of Python or NumPy, as an int."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)) or value < least:
+        raise ValueError(f"{op}: expected {name} to be a whole number of at least {least}, got {value!r}")
+    return int(value)
+
+
 def is_array(value: object) -> bool:
     """Whether `value` is data in memory: an array, a tuple or dict of arrays, a list of numbers."""
     if isinstance(value, (tuple, dict)):

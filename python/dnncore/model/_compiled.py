@@ -14,14 +14,14 @@ from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.model._arrays import modules_of
 from dnncore.model._feed import Batch, Form, Samples
-from dnncore.model._objective import Objective
+from dnncore.model._objective import Loss, Objective
 from dnncore.model._step import Clip, QuietStep, Step, Tally, TrainStep, Watched
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import is_lazy
 from dnncore.optim.optimizer import Optimizer
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    name.lower(): getattr(optim, name) for name in optim.__all__ if name != "lr_scheduler"
+    name.lower(): getattr(optim, name) for name in optim.__all__ if name not in ("Optimizer", "lr_scheduler")
 }
 
 
@@ -136,9 +136,7 @@ class Compiled:
         found: list[Watched] = []
         for i, (output, specs) in enumerate(zip(self.objective.outputs, chosen, strict=True)):
             for spec in specs:
-                from dnncore.metrics import resolve
-
-                metric = resolve(spec, self.tasks[i], from_logits=not output.loss.of_probabilities)
+                metric = _fitting(spec, self.tasks[i], output.loss)
                 key = output.key(metric.name)
                 if any(other.key == key for other in found):
                     raise ValueError(f"compile: two metrics are called {key!r}; give one another name")
@@ -204,6 +202,21 @@ class Compiled:
             if each.key == name and each.metric.higher_is_better is not None:
                 return not each.metric.higher_is_better
         return None
+
+
+def _fitting(spec: Any, task: str, loss: Loss) -> Any:
+    from dnncore.metrics._resolve import MisfitError, resolve
+
+    try:
+        metric: Any = resolve(spec, task, from_logits=not loss.of_probabilities)
+    except MisfitError as error:
+        from dnncore.model._diagnosis import Diagnosis
+
+        message = f"the metric {error.metric!r} is for {' and '.join(error.tasks)}, but the loss {loss.name} makes this {task}"
+        raise Diagnosis("D601", message, f"metrics=[{error.fitting[0]!r}]") from error
+    if isinstance(spec, str) and loss.ignore_index is not None and hasattr(metric, "ignore_index"):
+        metric.ignore_index = loss.ignore_index
+    return metric
 
 
 def is_number(value: Any) -> bool:

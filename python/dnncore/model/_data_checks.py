@@ -54,11 +54,12 @@ def _not_finite(code: str, where: str, start: int, part: NDArray[Any]) -> Diagno
     row = start + int(place[0])
     column = "" if part.ndim == 1 else f", column {place[1]}" if part.ndim == 2 else f", place {tuple(map(int, place[1:]))}"
     more = f" and {len(bad) - 1} more among the {len(part)} rows around it" if len(bad) > 1 else ""
-    dims = ".flatten(1).isfinite().all(1)" if part.ndim > 2 else ".isfinite().all(1)" if part.ndim == 2 else ".isfinite()"
+    dims = ".reshape(len(x), -1).all(1)" if part.ndim > 2 else ".all(1)" if part.ndim == 2 else ""
+    effect = "makes every score nan" if " of validation" in where else "makes every weight nan"
     return Diagnosis(
         code,
-        f"{where}: the value in row {row}{column} is {value}{more}; one such value makes every weight nan",
-        f"keep = dnn.as_tensor({'y' if code == 'D206' else 'x'}){dims}; x, y = x[keep], y[keep]",
+        f"{where}: the value in row {row}{column} is {value}{more}; one such value {effect}",
+        f"keep = np.isfinite(np.asarray({'y' if code == 'D206' else 'x'})){dims}; x, y = x[keep], y[keep]",
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from dnncore import _core
 from dnncore._core import Tensor
 from dnncore.data import DataLoader, Subset, TensorDataset
-from dnncore.model._arrays import Casts, Nest, as_tensor, called, count_rows, form_of, is_array, mapped, tensors_of
+from dnncore.model._arrays import Casts, Nest, as_tensor, called, count_rows, form_of, is_array, mapped, tensors_of, whole
 from dnncore.model._objective import Objective
 from dnncore.model._split import generator_for
 from dnncore.nn.module import Module
@@ -240,8 +240,7 @@ def feed(
     op: str, x: Any, y: Any, sample_weight: Any, read: Reader, *, batch_size: int, shuffle: bool = False, steps: int | None = None
 ) -> Arrays | Stream:
     """Return the batches of whatever the caller passed."""
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise ValueError(f"{op}: expected batch_size of at least 1, got {batch_size!r}")
+    batch_size = whole(op, "batch_size", batch_size, 1)
     samples = _in_memory(op, x, y, sample_weight, read)
     if samples is not None:
         if steps is not None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dnncore import _core, nn
 from dnncore._core import Tensor
@@ -263,7 +264,7 @@ def _check_classes(head: Head, output: tuple[int, ...], targets: tuple[int, ...]
         raise Diagnosis(
             "D203",
             f"{head.name}the targets are {head.targets.dtype.name}, but {head.loss_name} takes class numbers of int64",
-            "y = y.long()",
+            "y = dnn.as_tensor(y).long()",
         )
     _check_range(head, output[1])
 
@@ -287,7 +288,7 @@ def _check_shares(head: Head, output: tuple[int, ...], targets: tuple[int, ...],
         "D203",
         f"{head.name}the targets are {head.targets.dtype.name} of shape {targets}, but {head.loss_name} takes class numbers, "
         f"int64 of shape {expected}" + ("" if whole else f"; values such as {_first_part(values):.4g} are no class numbers"),
-        f"y = y{reshaped}.long()" if whole else "loss = nn.MSELoss()  # for numbers; classes are whole numbers",
+        f"y = dnn.as_tensor(y){reshaped}.long()" if whole else "loss = nn.MSELoss()  # for numbers; classes are whole numbers",
     )
 
 
@@ -298,10 +299,8 @@ def _first_part(values: Any) -> float:
 def _wrong_shape(head: Head, targets: tuple[int, ...], expected: tuple[int, ...]) -> Diagnosis:
     if targets == (*expected, 1):
         fix = f"y = y.squeeze({len(expected)})"
-    elif (*targets, 1) == expected:
-        fix = f"y = y.unsqueeze({len(targets)})"
     elif math.prod(targets) == math.prod(expected):
-        fix = f"y = y.reshape({', '.join(map(str, (-1, *expected[1:])))})"
+        fix = f"y = dnn.as_tensor(y).reshape({', '.join(map(str, (-1, *expected[1:])))})"
     else:
         fix = "print(model(x).shape, y.shape)  # one of the two has to change"
     shape = tuple(head.output.shape)
@@ -313,14 +312,21 @@ def _wrong_shape(head: Head, targets: tuple[int, ...], expected: tuple[int, ...]
 
 
 def _check_range(head: Head, classes: int) -> None:
-    values = array_of(head.known_targets)
+    for targets, part in ((head.known_targets, ""), (head.validation, " of validation")):
+        if targets is not None:
+            _check_classes_in(head, array_of(targets), part, classes)
+
+
+def _check_classes_in(head: Head, values: NDArray[Any], part: str, classes: int) -> None:
     values = values[values != head.setting("ignore_index", -100)]
     if not values.size:
         return
     low, high = int(values.min()), int(values.max())
     if low >= 0 and high < classes:
         return
-    found = f"{head.name}the class numbers are {low} to {high}, but the network has {classes} outputs, for 0 to {classes - 1}"
+    found = (
+        f"{head.name}the class numbers{part} are {low} to {high}, but the network has {classes} outputs, for 0 to {classes - 1}"
+    )
     if low >= 1 and high == classes:
         raise Diagnosis("D202", found, "y = y - 1")
     if low < 0:
@@ -353,7 +359,7 @@ def _check_values(head: Head, output: tuple[int, ...], targets: tuple[int, ...])
         raise Diagnosis(
             "D203",
             f"{head.name}the targets are {head.targets.dtype.name}, but {head.loss_name} takes the outputs' {dtype}",
-            f"y = y.to(dnn.{dtype})",
+            f"y = dnn.as_tensor(y).to(dnn.{dtype})",
         )
     if head.kind in _BINARY and targets:
         _check_binary(head)

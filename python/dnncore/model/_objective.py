@@ -61,6 +61,11 @@ class Loss:
         """The name or class of the loss, for messages."""
         return self.spec if isinstance(self.spec, str) else getattr(self.function, "__name__", type(self.function).__name__)
 
+    @property
+    def ignore_index(self) -> int | None:
+        """The class number that does not count; None for losses that have none."""
+        return self._setting("ignore_index", -100) if _is_one_of(self.function, _MEAN_OF_CLASSES) else None
+
     def target(self, y: Tensor, dtype: _core.dtype) -> Tensor:
         """Return targets in the dtype that the loss takes: whole numbers are classes, or values of the network's dtype."""
         if y.is_floating_point():
@@ -80,8 +85,9 @@ class Loss:
             return self._weighted(output, target, weight)
         loss: Tensor = self.function(output, target)
         if not isinstance(loss, Tensor) or loss.ndim != 0:
-            got = f"a tensor of shape {tuple(loss.shape)}" if isinstance(loss, Tensor) else type(loss).__name__
-            raise ValueError(f"fit: expected the loss {self.name} to return one number, got {got}; use reduction='mean'")
+            tensor = isinstance(loss, Tensor)
+            got = f"a tensor of shape {tuple(loss.shape)}; use reduction='mean'" if tensor else type(loss).__name__
+            raise ValueError(f"fit: expected the loss {self.name} to return a tensor of one number, got {got}")
         return loss
 
     def _weighted(self, output: Tensor, target: Tensor, weight: Tensor) -> Tensor:
@@ -107,7 +113,7 @@ class Loss:
         """Return what each value counts in the mean: nothing where it is ignored, and what the loss itself says of its class."""
         if not _is_one_of(self.function, _MEAN_OF_CLASSES) or target.is_floating_point():
             return weight
-        counted = _core.where(target == self._setting("ignore_index", -100), 0.0, weight)
+        counted = _core.where(target == self.ignore_index, 0.0, weight)
         own = self._setting("weight", None)
         return counted if own is None else counted * own[target.clamp(0, len(own) - 1)]
 

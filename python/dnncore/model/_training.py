@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from dnncore import _core
 from dnncore import callbacks as own_callbacks
 from dnncore._core import Tensor
+from dnncore._grad_mode import no_grad
 from dnncore.callbacks import Callback
 from dnncore.callbacks.monitors import is_lower_better
 from dnncore.model._compiled import Compiled
@@ -68,6 +69,30 @@ class Training:
         whole = self.train.samples.targets[0] if isinstance(self.train, Arrays) else None
         chosen = self._compiled.objective.outputs
         self.train.change(ClassWeights(class_weight, chosen, outputs[0], first.targets[0], whole))
+
+    def outputs_of(self, first: Samples) -> list[Tensor]:
+        """Return what the network makes of the first batch; where it does not fit, say which layer and what would."""
+        try:
+            return self._compiled.outputs_of(first)
+        except ValueError:
+            from dnncore.model.diagnostics import examine_forward
+
+            examine_forward(self._model.module, first.inputs)
+            raise
+
+    def try_validation(self) -> None:
+        """Run the first validation batch in memory once: what does not fit is said now, and not after an epoch."""
+        if not isinstance(self.validation, Arrays):
+            return
+        first = self.validation.first()
+        state = _core.default_generator.get_state()
+        try:
+            with no_grad():
+                self._compiled.objective(self._compiled.outputs_of(first), first.targets, first.weight)
+        except ValueError as error:
+            raise ValueError(f"fit, validation_data: {error}") from error
+        finally:
+            _core.default_generator.set_state(state)
 
     def examine(self, first: Samples) -> None:
         """Look for mistakes that numbers show before the first step."""

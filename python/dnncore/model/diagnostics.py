@@ -248,6 +248,8 @@ def _features(call: Call, x: Tensor, run: Trace) -> Misfit:
     if shape[-1] == expected:
         return None
     message = f"{call.name} expects {expected} features, {_giver(x, run)} gives {shape[-1]} (shape {shape})"
+    if len(shape) == 1 and expected == 1:
+        return message, "x = x.reshape(-1, 1)  # samples are rows"
     flat = _product(shape[1:])
     if len(shape) > 2 and flat == expected:
         return message, f"nn.Sequential(nn.Flatten(), ...)  # before {call.name}: {shape} becomes {(shape[0], flat)}"

@@ -13,7 +13,7 @@ from dnncore._core import Tensor
 from dnncore._grad_mode import enable_grad
 from dnncore.callbacks import Callback
 from dnncore.model import _settings
-from dnncore.model._arrays import Casts, as_tensor, called, dtype_of, joined, tensors_of
+from dnncore.model._arrays import Casts, as_tensor, called, dtype_of, is_array, joined, tensors_of, whole
 from dnncore.model._compiled import Compiled, evaluating, modes_kept
 from dnncore.model._feed import Arrays, Reader, Samples, Stream, feed
 from dnncore.model._loop import evaluated
@@ -73,9 +73,9 @@ class Model:
 
     def __init__(self, module: Module) -> None:
         if not isinstance(module, Module):
-            got = f"the class {module.__name__}; write {module.__name__}()" if isinstance(module, type) else type(module).__name__
-            raise TypeError(f"Model: expected a module, got {got}")
-        self.module = module
+            got = f"the class {module.__name__}; write {module.__name__}()" if isinstance(module, type) else _kind(module)
+            raise TypeError(f"Model: expected a module of dnncore.nn, got {got}")
+        self._module = module
         self.history: History | None = None
         self.notes: dict[str, Any] = {}
         self.stop_training = False
@@ -87,6 +87,11 @@ class Model:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_forward": {}}
+
+    @property
+    def module(self) -> Module:
+        """The network; another one is another model."""
+        return self._module
 
     # --- Settings
 
@@ -174,15 +179,18 @@ class Model:
         except TypeError:
             if self._casts_integers or all(x.is_floating_point() for x in tensors_of(first.inputs)):
                 raise
-        self._casts_integers = True
         read.cast_integers()
         source.change(read.recast)
         first = source.first()
-        return first, run(first)
+        found = run(first)
+        self._casts_integers = True
+        return first, found
 
-    def _settled(self, source: Arrays | Stream, read: Reader) -> tuple[Samples, list[Tensor]]:
+    def _settled(
+        self, source: Arrays | Stream, read: Reader, run: Callable[[Samples], list[Tensor]] | None = None
+    ) -> tuple[Samples, list[Tensor]]:
         compiled = self._ready("fit")
-        first, outputs = self._first(source, read, compiled.outputs_of)
+        first, outputs = self._first(source, read, run or compiled.outputs_of)
         compiled.settle(outputs, first.targets)
         return first, outputs
 
@@ -264,7 +272,10 @@ class Model:
         """
         compiled = self._ready("fit")
         verbosity = resolved("fit", verbose)
-        _check_epochs(epochs, initial_epoch, steps_per_epoch)
+        epochs, initial_epoch = whole("fit", "epochs", epochs, 0), whole("fit", "initial_epoch", initial_epoch, 0)
+        batch_size = whole("fit", "batch_size", batch_size, 1)
+        if steps_per_epoch is not None:
+            steps_per_epoch = whole("fit", "steps_per_epoch", steps_per_epoch, 1)
         say = _speaker(verbosity)
         read = self._reader("fit", compiled.objective, say)
         source = feed("fit", x, y, sample_weight, read, batch_size=batch_size, shuffle=shuffle, steps=steps_per_epoch)
@@ -272,12 +283,13 @@ class Model:
         if validation_split:
             training.hold_out(validation_split, split, validation_data)
         elif validation_data is not None:
-            training.validate_with(self._validation(validation_data, read, batch_size))
-        first, outputs = self._settled(training.train, read)
+            training.validate_with(self._validation(validation_data, compiled, batch_size))
+        first, outputs = self._settled(training.train, read, training.outputs_of)
         if training.validation is not None and self._casts_integers:
             training.validation.change(read.recast)
         training.weigh_classes(class_weight, outputs, first)
         training.examine(first)
+        training.try_validation()
         self.stop_training = False
         with modes_kept(self.module), enable_grad():
             return training.run(
@@ -290,12 +302,16 @@ class Model:
                 verbosity=verbosity,
             )
 
-    def _validation(self, data: Any, read: Reader, batch_size: int) -> Arrays | Stream:
+    def _validation(self, data: Any, compiled: Compiled, batch_size: int) -> Arrays | Stream:
+        op = "fit, validation_data"
+        read = self._reader(op, compiled.objective, _silent)
         if isinstance(data, tuple):
             if len(data) not in (2, 3):
                 raise ValueError(f"fit: expected validation_data to be (x, y) or (x, y, sample_weight), got {len(data)} items")
-            return feed("fit", data[0], data[1], data[2] if len(data) == 3 else None, read, batch_size=batch_size)
-        found = feed("fit", data, None, None, read, batch_size=batch_size)
+            return feed(op, data[0], data[1], data[2] if len(data) == 3 else None, read, batch_size=batch_size)
+        if is_array(data) and not (isinstance(data, list) and data and isinstance(data[0], tuple)):
+            raise TypeError(f"fit: expected validation_data to be a tuple (x, y) or (x, y, sample_weight), got {_kind(data)}")
+        found = feed(op, data, None, None, read, batch_size=batch_size)
         if not found.repeatable:
             raise ValueError("fit: expected validation_data that can be walked through in each epoch, got an iterator")
         return found
@@ -443,7 +459,7 @@ class Model:
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Shape of one input, the number of samples included.
+            Shape of one sample, without the number of samples; for several inputs a list of shapes.
         """
         from dnncore.model.summary import summarize
 
@@ -499,21 +515,14 @@ class Model:
         return f"Model(\n  {inner}{state}\n)"
 
 
+def _kind(value: object) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+
+
 def _silent(text: str) -> None:
     """Say nothing."""
 
 
 def _speaker(verbosity: int) -> Callable[[str], object]:
     return (lambda text: print(text, file=sys.stderr, flush=True)) if verbosity else _silent
-
-
-def _check_epochs(epochs: int, initial_epoch: int, steps_per_epoch: int | None) -> None:
-    for name, value, least in (
-        ("epochs", epochs, 0),
-        ("initial_epoch", initial_epoch, 0),
-        ("steps_per_epoch", steps_per_epoch, 1),
-    ):
-        if value is None and name == "steps_per_epoch":
-            continue
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"fit: expected {name} to be a whole number of at least {least}, got {value!r}")
