@@ -314,6 +314,28 @@ def test_a_table_of_values_is_told_in_its_units(tmp_path):
     assert found["rmse"] == record["held_out"]["rmse"]
 
 
+def test_a_table_with_gaps_and_names(tmp_path):
+    """Ages that nobody knows and a column of names: the two things that every real table has."""
+    random = np.random.default_rng(0)
+    with open(tmp_path / "t.csv", "w") as file:
+        file.write("name,age,fare,survived\n")
+        for i in range(200):
+            fare = random.normal(30, 10)
+            file.write(f"passenger {i},{'' if i % 7 == 0 else i % 60},{fare:.2f},{int(fare > 30)}\n")
+    data = ["--data", f"csv:{tmp_path / 't.csv'}", "--epochs", "20"]
+    result = run("train", "mlp", "--out", str(tmp_path / "m"), *data)
+    assert result.exit_code == 1
+    assert "'name'" in result.stderr
+    result = run("train", "mlp", "--out", str(tmp_path / "m"), *data, "--drop", "name")
+    assert result.exit_code == 1
+    assert "'age'" in result.stderr
+    assert trained(tmp_path / "m", *data, "--drop", "name", "--missing", "mean")["held_out"]["accuracy"] > 0.9
+    assert trained(tmp_path / "m", *data, "--drop", "name", "--missing", "drop")["held_out"]["count"] == 34
+    with open(tmp_path / "new.csv", "w") as file:
+        file.write("name,age,fare\nsomebody,30,60\n")
+    assert run("predict", str(tmp_path / "m"), str(tmp_path / "new.csv")).stdout.splitlines()[1].startswith("0,1,")
+
+
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [

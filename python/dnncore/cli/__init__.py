@@ -100,6 +100,15 @@ class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
     default=None,
     help="What the target of a table is; told from its values when not given.",
 )
+@click.option(
+    "--drop", multiple=True, metavar="COLUMN", show_default=False, help="Column of a table to leave out; repeat for more."
+)
+@click.option(
+    "--missing",
+    type=click.Choice(["error", "mean", "drop"]),
+    default="error",
+    help="What an empty cell of a table is: an error, the mean of a numeric column, or a reason to leave out the row.",
+)
 @click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for the model, its record and its curve.")
 @click.option("--epochs", type=click.IntRange(min=1), default=60, help="Passes through the training part.")
 @click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step.")

@@ -147,16 +147,18 @@ class Source:
         return x if self.scaler is None else self.scaler.transform(x)
 
 
-def load(spec: str, *, size: int = 8, target: str | None = None, task: Any = None) -> tuple[Source, Rows, Rows]:
+def load(
+    spec: str, *, size: int = 8, target: str | None = None, task: Any = None, drop: tuple[str, ...] = (), missing: Any = "error"
+) -> tuple[Source, Rows, Rows]:
     """Return the source, the training part and the held-out part of ``digits`` or ``csv:FILE``."""
     if spec == "digits":
-        if target is not None or task is not None:
-            raise ValueError("--target and --task are for tables, --data csv:FILE; digits are classes 0 to 9")
+        if target is not None or task is not None or drop or missing != "error":
+            raise ValueError("--target, --task, --drop and --missing are for tables, --data csv:FILE; digits are classes 0 to 9")
         side = _digits_size(size)
         source = Source(spec, list(range(10)), size)
         return source, Rows(*load_digits(side, "train")), Rows(*load_digits(side, "test"))
     path = os.path.abspath(spec.partition(":")[2])
-    table = read_csv(path, -1 if target is None else target, task=task)
+    table = read_csv(path, -1 if target is None else target, task=task, drop=drop, missing=missing)
     assert table.y is not None
     if len(table.y) < 10:
         raise ValueError(f"{path}: expected at least 10 rows to train on and to judge by, got {len(table.y)}")

@@ -33,6 +33,8 @@ class MlpConfig:
     data: str = "digits"
     target: str | None = None
     task: Literal["classification", "regression"] | None = None
+    drop: tuple[str, ...] = ()
+    missing: Literal["error", "mean", "drop"] = "error"
     size: Literal[8, 32] = 8
     hidden: tuple[int, ...] = (256, 128)
     dropout: float = 0.2
@@ -63,7 +65,9 @@ def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | Non
     if threads is not None:
         _core.set_num_threads(threads)
     _core.manual_seed(config.seed)
-    source, train, test = load(config.data, size=config.size, target=config.target, task=config.task)
+    source, train, test = load(
+        config.data, size=config.size, target=config.target, task=config.task, drop=config.drop, missing=config.missing
+    )
     started = time.perf_counter()
     model = Model(mlp(config, source.features, 1 if source.classes is None else len(source.classes)))
     optimizer = _optimizer(config, model.module)
