@@ -378,3 +378,18 @@ def test_a_million_predicts_leak_nothing():
     resident, allocated = grown_by(1_000_000)
     assert allocated == 0
     assert resident < 2**20  # about one byte each
+
+
+def test_layers_that_are_newer_than_the_optimizer_are_not_forgotten():
+    module = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    model = dnn.Model(module)
+    model.compile("sgd", "cross_entropy")
+    x, y = dnn.randn(40, 3), dnn.arange(40) % 2
+    model.fit(x, y, verbose=0)
+    module.append(nn.Linear(2, 2))
+    with pytest.raises(RuntimeError, match=r"fit: parameter '3\.weight' is newer than compile\('sgd'\).*call compile again"):
+        model.fit(x, y, verbose=0)
+    model.compile("sgd", "cross_entropy")
+    before = module[3].weight.tolist()
+    model.fit(x, y, verbose=0)
+    assert module[3].weight.tolist() != before

@@ -125,10 +125,21 @@ class Compiled:
         """Make what depends on the shapes of the outputs: the optimizer of lazy modules, and metrics."""
         if self.optimizer is None:
             self.optimizer = self._made(self._asked)
+        if isinstance(self._asked, str) and self.optimizer is not None:
+            self._check_all_are_trained(self.optimizer)
         if not self.is_settled:
             chosen = [output.metrics for output in self.objective.outputs]
             self.watched = self.resolved(chosen, outputs, targets)
             self.is_settled = True
+
+    def _check_all_are_trained(self, optimizer: Optimizer) -> None:
+        known = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        for name, parameter in self.module.named_parameters():
+            if parameter.requires_grad and id(parameter) not in known:
+                raise RuntimeError(
+                    f"fit: parameter {name!r} is newer than compile({self._asked!r}), whose optimizer would leave it as it is; "
+                    "call compile again"
+                )
 
     def resolved(self, chosen: Sequence[Sequence[Any]], outputs: Sequence[Tensor], targets: Sequence[Tensor]) -> list[Watched]:
         """Return the metrics that are asked for, for each output."""
