@@ -60,6 +60,7 @@ std::string Plan::mismatch() const {
   for (const Leaf& leaf : leaves_) {
     const TensorImpl* grad = leaf.tensor->grad.get();
     if (leaf.needs_none && grad != nullptr) return "a gradient that was not there when the step was recorded";
+    if (leaf.needs_one && grad == nullptr) return "no gradient where there was one when the step was recorded";
     if (leaf.needs_grad && (grad == nullptr || grad->dtype != leaf.tensor->dtype || grad->shape != leaf.tensor->shape ||
                             !Tensor(leaf.tensor->grad).is_contiguous()))
       return "no gradient where the step adds to one";
@@ -124,6 +125,7 @@ void Plan::patch(Room& room, Place::Kind kind, const std::vector<std::byte*>& ba
 }
 
 Plan::Stay::~Stay() {
+  if (std::uncaught_exceptions() > exceptions_) return;  // gradients that the step would have replaced are in its memory
   std::lock_guard guard(plan_.mutex_);
   plan_.rooms_.push_back(std::move(room_));
 }
@@ -169,6 +171,8 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   Stay stay(*this);
   Room& room = stay.room();
   const std::vector<Ref<Storage>> outputs = move_in(room, inputs);
+  std::vector<Ref<TensorImpl>> grads_before;  // by leaf; in use even where the step clears them
+  for (const Leaf& leaf : leaves_) grads_before.push_back(leaf.needs_grad ? leaf.tensor->grad : nullptr);
 
   for (const Action& action : actions_) {
     const auto index = static_cast<size_t>(action.index);
@@ -206,9 +210,11 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
     const auto index = static_cast<size_t>(result.place.index);
     const Ref<Storage>& storage = result.place.kind == Place::Output ? outputs[index]
                                   : result.place.kind == Place::Kept ? room.kept[index]
+                                  : result.place.kind == Place::Grad ? grads_before[index]->storage
                                                                      : inputs[index].storage();
     int64_t offset = result.place.offset / static_cast<int64_t>(itemsize(result.dtype));
     if (result.place.kind == Place::Input) offset += inputs[index].impl()->offset;
+    if (result.place.kind == Place::Grad) offset += grads_before[index]->offset;
     results.emplace_back(make_ref<TensorImpl>(storage, offset, result.shape, result.strides, result.dtype));
   }
   return results;
@@ -417,6 +423,10 @@ bool StepRecorder::is_made(const Storage& storage) const {
   return it != made_at_.end() && made_[static_cast<size_t>(it->second)].watch->alive();
 }
 
+bool StepRecorder::is_constant(const Tensor& x) const {
+  return is_made(*x.storage()) && made_[static_cast<size_t>(made_at_.at(x.storage()->data()))].constant;
+}
+
 // Where the memory lies at a replay, as far as it is known already: memory of the step is given its place at the end.
 bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
   const bool writes = role == Role::Write || role == Role::Accumulate;  // the latter also where a part of fresh memory is written
@@ -449,17 +459,27 @@ bool StepRecorder::place(Found found, Role role, const char* op, Place& place) {
              static_cast<const std::byte*>(known.data) + found.offset - static_cast<const std::byte*>(input.data())};
     return true;
   }
-  for (auto& [leaf, state] : leaf_states_)
-    if (state.before && state.before->storage == known.storage && !state.cleared && !state.set) {
-      plan_->leaves_[static_cast<size_t>(state.index)].needs_grad = true;
-      place = {Place::Grad, state.index, known.data + found.offset - static_cast<std::byte*>(Tensor(state.before).data())};
-      return true;
-    }
+  if (place_in_grad(known, found.offset, op, place)) return true;
   if (plan_->fixed_set_.insert(known.storage.get()).second) plan_->fixed_.push_back(known.storage);
   if (writes && std::find(plan_->written_.begin(), plan_->written_.end(), known.storage) == plan_->written_.end())
     plan_->written_.push_back(known.storage);
   place = {Place::Fixed, 0, 0};
   return true;
+}
+
+// Whether it is the gradient that a leaf had before the step.
+bool StepRecorder::place_in_grad(const Known& known, int64_t offset, const char* op, Place& place) {
+  for (auto& [leaf, state] : leaf_states_) {
+    if (!state.before || state.before->storage != known.storage) continue;
+    if (state.shared && (state.cleared || state.set)) {
+      refuse(concat(op, " uses a gradient of before the step that was replaced in it and is known outside; keep a clone() of it"));
+      return false;
+    }
+    plan_->leaves_[static_cast<size_t>(state.index)].needs_grad = true;
+    place = {Place::Grad, state.index, known.data + offset - static_cast<std::byte*>(Tensor(state.before).data())};
+    return true;
+  }
+  return false;
 }
 
 void StepRecorder::record(LaunchRecord record) {
@@ -481,8 +501,9 @@ void StepRecorder::record(LaunchRecord record) {
     if (where.kind != Place::Fixed) plan_->patches_.push_back({at + operand.field, where});
     if (where.kind == Place::Grad) seen.elements = 0;  // gradients may share memory in ways that are not known yet
     const bool writes = operand.role == Role::Write || operand.role == Role::Accumulate;
-    const bool all = where.kind == Place::Arena && where.offset == 0 && made_[static_cast<size_t>(where.index)].bytes == operand.bytes;
-    seen.operands.push_back({static_cast<const std::byte*>(pointer), operand.bytes, writes, all ? where.index : -1});
+    const int made = where.kind == Place::Arena ? where.index : -1;
+    const bool all = made >= 0 && where.offset == 0 && made_[static_cast<size_t>(made)].bytes == operand.bytes;
+    seen.operands.push_back({static_cast<const std::byte*>(pointer), operand.bytes, writes, made, all});
   }
   seen_.push_back(std::move(seen));
   plan_->actions_.push_back({whole ? Plan::Action::RunWhole : Plan::Action::RunLaunch, static_cast<int32_t>(plan_->launches_.size())});
@@ -514,6 +535,7 @@ StepRecorder::LeafState& StepRecorder::leaf(TensorImpl& tensor) {
   if (fresh) {
     it->second.index = static_cast<int>(plan_->leaves_.size());
     it->second.before = tensor.grad;
+    it->second.shared = tensor.grad && (tensor.grad->use_count() > 2 || tensor.grad->storage->use_count() > 2);  // leaf, here; known_
     plan_->leaves_.push_back({Ref<TensorImpl>(&tensor)});
   }
   return it->second;
@@ -522,7 +544,9 @@ StepRecorder::LeafState& StepRecorder::leaf(TensorImpl& tensor) {
 void StepRecorder::reads_grad(TensorImpl& tensor) {
   if (!why_.empty() || is_made(*tensor.storage)) return;
   const LeafState& state = leaf(tensor);
-  if (!state.before && !state.cleared && !state.set) plan_->leaves_[static_cast<size_t>(state.index)].needs_none = true;
+  if (state.cleared || state.set) return;
+  Plan::Leaf& known = plan_->leaves_[static_cast<size_t>(state.index)];
+  (state.before ? known.needs_one : known.needs_none) = true;
 }
 
 void StepRecorder::set_grad(TensorImpl& tensor, const Tensor& grad) {
@@ -594,6 +618,8 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
           entry.place = {Place::Input, static_cast<int32_t>(i), offset - from};
           entry.fixed = {};
         }
+      for (const Known& known : known_)
+        if (known.input < 0 && known.storage == result.storage() && place_in_grad(known, offset, "a result", entry.place)) entry.fixed = {};
     }
     plan.results_.push_back(std::move(entry));
   }
@@ -629,7 +655,7 @@ void StepRecorder::compute_constants(const std::vector<Place>& places) {
   const auto constant_of = [&](const Plan::Action& action) {  // the storage, or -1
     if (!Plan::is_launch(action) || plan_->launches_[static_cast<size_t>(action.index)].kernel != kernel::fill.index) return -1;
     const std::vector<Seen>& operands = seen_[static_cast<size_t>(action.index)].operands;
-    const int made = operands.empty() || operands[0].bytes > kSlot ? -1 : operands[0].made;
+    const int made = operands.empty() || operands[0].bytes > kSlot || !operands[0].whole ? -1 : operands[0].made;
     const auto at = static_cast<size_t>(made);
     return made < 0 || made_[at].writes > 1 || is_grad[at] || places[at].kind != Place::Arena ? -1 : made;
   };
@@ -718,11 +744,19 @@ void StepRecorder::share_memory(size_t begin, size_t end, const std::vector<Plac
   const auto in_arena = [&](int made) {
     return made >= 0 && places[static_cast<size_t>(made)].kind == Place::Arena && !made_[static_cast<size_t>(made)].constant;
   };
-  std::vector<int> used;  // storages, by those who stand in for them
+  std::vector<int> used, in_part;          // storages, by those who stand in for them
+  for (size_t at = begin; at < end; ++at)  // one element that is repeated is read by every task, until the last one is done
+    for (const Seen& operand : seen_[static_cast<size_t>(plan_->actions_[at].index)].operands)
+      if (in_arena(operand.made) && !operand.whole) in_part.push_back(stands_in_[static_cast<size_t>(operand.made)]);
+  const auto found_in = [](const std::vector<int>& storages, int one) {
+    return std::find(storages.begin(), storages.end(), one) != storages.end();
+  };
   for (size_t at = begin; at < end; ++at) {
     const SeenLaunch& launch = seen_[static_cast<size_t>(plan_->actions_[at].index)];
     for (const Seen& operand : launch.operands) {
-      if (!operand.writes || !in_arena(operand.made) || made_[static_cast<size_t>(operand.made)].first != static_cast<int>(at)) continue;
+      if (!operand.writes || !operand.whole || !in_arena(operand.made) ||
+          made_[static_cast<size_t>(operand.made)].first != static_cast<int>(at))
+        continue;
       Made& made = made_[static_cast<size_t>(operand.made)];
       for (const int candidate : used) {
         Made& dead = made_[static_cast<size_t>(candidate)];
@@ -735,7 +769,7 @@ void StepRecorder::share_memory(size_t begin, size_t end, const std::vector<Plac
     for (const Seen& operand : launch.operands)
       if (in_arena(operand.made)) {
         const int stands_in = stands_in_[static_cast<size_t>(operand.made)];
-        if (std::find(used.begin(), used.end(), stands_in) == used.end()) used.push_back(stands_in);
+        if (!found_in(used, stands_in) && !found_in(in_part, stands_in)) used.push_back(stands_in);
       }
   }
 }

@@ -2,6 +2,7 @@
 // one native call. What cannot be done again is found out while it is written down, and named.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <map>
 #include <memory>
@@ -101,6 +102,7 @@ class Plan : public RefCounted {
   struct Leaf {
     Ref<TensorImpl> tensor;
     bool needs_grad = false;  // its gradient of before is used
+    bool needs_one = false;   // it must have one: the step looked
     bool needs_none = false;  // it must not have one: the step would have added to it
   };
   struct Action {
@@ -139,6 +141,7 @@ class Plan : public RefCounted {
    private:
     Plan& plan_;
     std::unique_ptr<Room> room_;
+    const int exceptions_ = std::uncaught_exceptions();
   };
   std::unique_ptr<Room> take_room();
   std::vector<Ref<Storage>> move_in(Room& room, const std::vector<Tensor>& inputs);  // returns the memory of the results
@@ -193,6 +196,8 @@ class StepRecorder final : public Recorder {
   Ref<Plan> finish(const std::vector<Tensor>& results);
   // Whether memory of the step is still in use elsewhere, results and gradients aside; asks before finish().
   bool leaks(const std::vector<Tensor>& results) const;
+  // Whether it was made from Python values in the step: the memory of every repetition, which a result must not be.
+  bool is_constant(const Tensor& x) const;
   const std::string& why() const { return why_; }
 
   void record(LaunchRecord record) override;
@@ -223,6 +228,7 @@ class StepRecorder final : public Recorder {
   struct LeafState {
     int index;
     Ref<TensorImpl> before;  // its gradient when the step began
+    bool shared = false;     // somebody else knows it
     bool cleared = false, set = false;
   };
   struct Found {
@@ -234,7 +240,8 @@ class StepRecorder final : public Recorder {
     const std::byte* data;
     int64_t bytes;
     bool writes;
-    int made;  // the storage, where it is all of it; else -1
+    int made;    // the storage of the step, else -1
+    bool whole;  // all of it
   };
   struct SeenLaunch {
     int64_t elements;  // 0: it cannot be joined
@@ -244,6 +251,7 @@ class StepRecorder final : public Recorder {
   void refuse(const std::string& reason);
   Found find(const void* data);
   bool place(Found found, Role role, const char* op, Place& place);
+  bool place_in_grad(const Known& known, int64_t offset, const char* op, Place& place);
   LeafState& leaf(TensorImpl& tensor);
   bool is_made(const Storage& storage) const;
   void compute_constants(const std::vector<Place>& places);

@@ -83,6 +83,7 @@ void bind_plan(py::module_& m) {
       .def("begin", &StepRecorder::begin)
       .def("end", &StepRecorder::end)
       .def("leaks", &StepRecorder::leaks, py::arg("results"))
+      .def("is_constant", &StepRecorder::is_constant, py::arg("x"))
       .def("finish", &StepRecorder::finish, py::arg("results"), "The plan, or None: why() says why.")
       .def("why", &StepRecorder::why);
 

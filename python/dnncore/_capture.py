@@ -259,10 +259,10 @@ class CapturedStep(Generic[P, R]):
         try:
             with modules_seen(saw):
                 output = self._function(*args, **kwargs)
+            output = _rebuilt(output, lambda x: x.detach().clone() if recorder.is_constant(x) else x.detach())
         finally:
             recorder.end()
         results: list[Tensor] = []
-        output = _rebuilt(output, Tensor.detach)
 
         def slot(tensor: Tensor) -> _Slot:
             results.append(tensor)

@@ -432,18 +432,15 @@ class Module(HookedCalls, Stateful):
 def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
     """Forget gradients, or fill them with zeros."""
     for parameter in parameters:
-        gradient = parameter.grad
-        if gradient is None:
-            if replacements() and is_replaced(parameter):
-                warnings.warn(
-                    f"zero_grad: the module of a parameter of shape {tuple(parameter.shape)} uses another one, since a "
-                    "cast, load_state_dict(assign=True) or a reparametrization; make the optimizer after it",
-                    stacklevel=3,
-                )
-            continue
-        if set_to_none:
+        if replacements() and is_replaced(parameter) and parameter.grad is None:
+            warnings.warn(
+                f"zero_grad: the module of a parameter of shape {tuple(parameter.shape)} uses another one, since a "
+                "cast, load_state_dict(assign=True) or a reparametrization; make the optimizer after it",
+                stacklevel=3,
+            )
+        if set_to_none:  # without a look at it, which a captured step would hold on to
             parameter.grad = None
-        else:
+        elif (gradient := parameter.grad) is not None:
             with no_grad():
                 gradient.zero_()
             if gradient.requires_grad:  # of a pass that was recorded: its graph goes too
