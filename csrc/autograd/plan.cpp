@@ -741,36 +741,36 @@ void StepRecorder::join_range(size_t begin, size_t end, const std::vector<Place>
 // What one of the launches makes takes the memory of what an earlier one was the last to use, element by element: a long row of them needs
 // no more memory than one after the other.
 void StepRecorder::share_memory(size_t begin, size_t end, const std::vector<Place>& places) {
-  const auto in_arena = [&](int made) {
-    return made >= 0 && places[static_cast<size_t>(made)].kind == Place::Arena && !made_[static_cast<size_t>(made)].constant;
+  const auto operands_at = [&](size_t at) -> const std::vector<Seen>& {
+    return seen_[static_cast<size_t>(plan_->actions_[at].index)].operands;
   };
-  std::vector<int> used, in_part;          // storages, by those who stand in for them
-  for (size_t at = begin; at < end; ++at)  // one element that is repeated is read by every task, until the last one is done
-    for (const Seen& operand : seen_[static_cast<size_t>(plan_->actions_[at].index)].operands)
-      if (in_arena(operand.made) && !operand.whole) in_part.push_back(stands_in_[static_cast<size_t>(operand.made)]);
-  const auto found_in = [](const std::vector<int>& storages, int one) {
-    return std::find(storages.begin(), storages.end(), one) != storages.end();
+  const auto in_arena = [&](const Seen& operand) {
+    return operand.made >= 0 && places[static_cast<size_t>(operand.made)].kind == Place::Arena &&
+           !made_[static_cast<size_t>(operand.made)].constant;
   };
+  const auto owner_of = [&](const Seen& operand) { return stands_in_[static_cast<size_t>(operand.made)]; };  // of the memory
+  const auto has = [](const std::vector<int>& owners, int one) { return std::find(owners.begin(), owners.end(), one) != owners.end(); };
+  std::vector<int> in_part;  // one element that is repeated is read by every task, until the last one is done
+  for (size_t at = begin; at < end; ++at)
+    for (const Seen& operand : operands_at(at))
+      if (in_arena(operand) && !operand.whole) in_part.push_back(owner_of(operand));
+
+  std::vector<int> used;  // by the launches so far, as a whole
   for (size_t at = begin; at < end; ++at) {
-    const SeenLaunch& launch = seen_[static_cast<size_t>(plan_->actions_[at].index)];
-    for (const Seen& operand : launch.operands) {
-      if (!operand.writes || !operand.whole || !in_arena(operand.made) ||
-          made_[static_cast<size_t>(operand.made)].first != static_cast<int>(at))
-        continue;
-      Made& made = made_[static_cast<size_t>(operand.made)];
-      for (const int candidate : used) {
-        Made& dead = made_[static_cast<size_t>(candidate)];
-        if (dead.bytes != made.bytes || dead.last >= static_cast<int>(at)) continue;
-        stands_in_[static_cast<size_t>(operand.made)] = candidate;
-        dead.last = made.last;
-        break;
-      }
+    for (const Seen& operand : operands_at(at)) {
+      if (!operand.writes || !operand.whole || !in_arena(operand)) continue;
+      const Made& made = made_[static_cast<size_t>(operand.made)];
+      if (made.first != static_cast<int>(at)) continue;
+      const auto free = std::find_if(used.begin(), used.end(), [&](int owner) {
+        const Made& other = made_[static_cast<size_t>(owner)];
+        return other.bytes == made.bytes && other.last < static_cast<int>(at);
+      });
+      if (free == used.end()) continue;
+      stands_in_[static_cast<size_t>(operand.made)] = *free;
+      made_[static_cast<size_t>(*free)].last = made.last;
     }
-    for (const Seen& operand : launch.operands)
-      if (in_arena(operand.made)) {
-        const int stands_in = stands_in_[static_cast<size_t>(operand.made)];
-        if (!found_in(used, stands_in) && !found_in(in_part, stands_in)) used.push_back(stands_in);
-      }
+    for (const Seen& operand : operands_at(at))
+      if (in_arena(operand) && !has(used, owner_of(operand)) && !has(in_part, owner_of(operand))) used.push_back(owner_of(operand));
   }
 }
 

@@ -22,6 +22,14 @@ void run_task_by_task(const void* args, const Tasks& tasks) {
     }
 }
 
+void run_named(int kernel, parallel::Body body, const void* args, const Schedule& schedule, detail::Interruptible interruptible) {
+  try {
+    parallel::run(body, args, schedule, interruptible == detail::Interruptible::Yes);
+  } catch (const Interrupted&) {
+    throw Interrupted(concat(kernel::kNames[kernel], ": interrupted"));
+  }
+}
+
 }  // namespace
 
 thread_local Recorder* detail::recorder = nullptr;
@@ -34,11 +42,7 @@ namespace detail {
 
 void run_on_cpu(int kernel, const void* args, Interruptible interruptible) {
   const CpuKernel& chosen = cpu::table().kernels[kernel];
-  try {
-    parallel::run(chosen.body, args, chosen.schedule(args), interruptible == Interruptible::Yes);
-  } catch (const Interrupted&) {
-    throw Interrupted(concat(kernel::kNames[kernel], ": interrupted"));
-  }
+  run_named(kernel, chosen.body, args, chosen.schedule(args), interruptible);
 }
 
 void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible interruptible) {
@@ -50,7 +54,7 @@ void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible inter
     schedule.nanoseconds += one.nanoseconds;
   }
   const JoinedArgs args{launches, count};
-  parallel::run(run_task_by_task, &args, schedule, interruptible == Interruptible::Yes);
+  run_named(launches[0].kernel, run_task_by_task, &args, schedule, interruptible);
 }
 
 void run_recorded(int kernel, const char* op, const void* args, size_t size, const Operand* operands, size_t count, int64_t elements,

@@ -1,4 +1,5 @@
-// How a product is cut up. Everything follows from the shape, the strides and the ISA; the order of the sum over k from n and k alone.
+// How a product is cut up. Everything follows from the shape, the strides and the ISA; the order of the sum over k from n, k and the order
+// of A alone.
 #pragma once
 
 #include <algorithm>
