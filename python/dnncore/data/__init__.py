@@ -6,6 +6,7 @@ from dnncore.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset
 from dnncore.data.digits import load_digits
 from dnncore.data.encoder import Table, TableEncoder
 from dnncore.data.idx import read_idx
+from dnncore.data.image_folder import ImageFolder, load_image_folder
 from dnncore.data.loader import DataLoader
 from dnncore.data.minibatches import batches
 from dnncore.data.mnist import load_mnist
@@ -19,6 +20,7 @@ __all__ = [
     "ConcatDataset",
     "DataLoader",
     "Dataset",
+    "ImageFolder",
     "RandomSampler",
     "SequentialSampler",
     "Standardizer",
@@ -33,6 +35,7 @@ __all__ = [
     "load_cifar10",
     "load_cifar100",
     "load_digits",
+    "load_image_folder",
     "load_mnist",
     "random_split",
     "read_csv",
