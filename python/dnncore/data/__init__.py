@@ -11,6 +11,7 @@ from dnncore.data.loader import DataLoader
 from dnncore.data.minibatches import batches
 from dnncore.data.mnist import load_mnist
 from dnncore.data.sampler import BatchSampler, RandomSampler, SequentialSampler, SubsetRandomSampler, WeightedRandomSampler
+from dnncore.data.shapes import make_shapes
 from dnncore.data.split import random_split, stratified_split
 from dnncore.data.standardize import Standardizer
 from dnncore.data.table import read_csv
@@ -37,6 +38,7 @@ __all__ = [
     "load_digits",
     "load_image_folder",
     "load_mnist",
+    "make_shapes",
     "random_split",
     "read_csv",
     "read_idx",
