@@ -34,6 +34,8 @@ def doctests_in(name: str) -> list[doctest.DocTest]:
 def test_examples_run(name):
     if name == "dnncore.data.digits":
         pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
+    if name == "dnncore.data.image_folder":
+        pytest.importorskip("PIL", reason="Pillow (extra data) reads images")
     runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
     report: list[str] = []
     for test in doctests_in(name):

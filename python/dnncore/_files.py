@@ -1,14 +1,25 @@
-"""Atomic, durable writing of files."""
+"""Files: regular ones opened, others written atomically and durably."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import secrets
+import stat
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 _CHUNK = 1 << 26  # bytes written between two chances for Ctrl-C
+
+
+def open_regular(path: str, op: str, flags: int = 0) -> Any:
+    """Open a regular file for reading, without buffer; OSError if it is anything else."""
+    descriptor = os.open(path, os.O_RDONLY | flags | getattr(os, "O_NONBLOCK", 0))  # a pipe must not make it wait
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(f"{op}: expected a regular file, got {path}")
+    return open(descriptor, "rb", buffering=0)
 
 
 def write_atomically(path: str | os.PathLike[str], chunks: Iterable[bytes | memoryview]) -> None:

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import stat
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, BinaryIO
 
@@ -20,7 +19,7 @@ import safetensors
 
 from dnncore import _core
 from dnncore._core import Tensor
-from dnncore._files import write_atomically
+from dnncore._files import open_regular, write_atomically
 
 _SCHEME = 1
 _SEAL = '{"sha256": {'  # how our metadata begins
@@ -149,15 +148,6 @@ def load_checked(path: str, check: Callable[[dict[str, Any], str], None]) -> dic
         file.seek(0)
         check(header, header_digest(_read_exactly(file, start, path)))
         return _read_tensors(file, header, hashes, path)
-
-
-def open_regular(path: str, op: str, flags: int = 0) -> Any:
-    """Open a regular file for reading, without buffer; OSError if it is anything else."""
-    descriptor = os.open(path, os.O_RDONLY | flags | getattr(os, "O_NONBLOCK", 0))  # a pipe must not make it wait
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise OSError(f"{op}: expected a regular file, got {path}")
-    return open(descriptor, "rb", buffering=0)
 
 
 def _size(file: Any) -> int:

@@ -18,10 +18,10 @@ from typing import Any
 
 from dnncore import _version, nn
 from dnncore._core import Tensor
-from dnncore._files import sync_folder, write_atomically
+from dnncore._files import open_regular, sync_folder, write_atomically
 from dnncore._grad_mode import no_grad
 from dnncore.model import _registry
-from dnncore.serialization import header_digest, load_checked, open_regular, to_bytes
+from dnncore.serialization import header_digest, load_checked, to_bytes
 
 if sys.platform != "win32":
     import fcntl
