@@ -8,7 +8,7 @@ import math
 import dnncore as dnn
 import numpy as np
 import pytest
-from dnncore.data import ConcatDataset, DataLoader, Subset, TensorDataset
+from dnncore.data import ConcatDataset, DataLoader, Subset, TensorDataset, load_digits
 from dnncore.data.augment import (
     Compose,
     CutMix,
@@ -624,6 +624,21 @@ def test_fit_trains_on_augmented_batches_and_validates_on_plain_ones(transform):
         assert history.history["val_loss"][-1] == pytest.approx(model.evaluate(x, y, verbose=0)["loss"], rel=1e-6)
     for one, two in zip(weights[False], weights[True], strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+def test_shifts_teach_a_dense_network_to_read_shifted_digits():
+    pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
+    x, y = load_digits(split="test")
+    x = RandomShift(1)(x, generator=seeded())
+    found = {}
+    for transform in (None, RandomShift(1)):
+        dnn.manual_seed(0)
+        model = small_model()
+        model.compile(dnn.optim.Adam(model.module.parameters(), lr=0.005), "cross_entropy", metrics=["accuracy"])
+        model.fit(DataLoader(TensorDataset(*load_digits()), 32, shuffle=True, transform=transform), epochs=15, verbose=0)
+        found[transform] = model.evaluate(x, y, verbose=0)["accuracy"]
+    plain, augmented = found.values()
+    assert augmented > plain + 0.2  # 360 images: a standard deviation of at most 0.026 each
 
 
 def test_captured_steps_draw_anew():

@@ -26,9 +26,13 @@ def bilinear(x: Tensor, rows: Tensor, columns: Tensor, fill: float) -> Tensor:
     top, left = rows.floor().clamp(max=height), columns.floor().clamp(max=width)  # a next pixel is always there
     down, right = ((place - first).to(x.dtype)[:, None] for place, first in ((rows, top), (columns, left)))
     at = (top * (width + 2) + left).long()[:, None]
-    upper = _taken(framed, at).lerp(_taken(framed, at + 1), right)
-    lower = _taken(framed, at + (width + 2)).lerp(_taken(framed, at + (width + 3)), right)
-    return upper.lerp(lower, down).reshape(shape)
+    upper = _between(_taken(framed, at), _taken(framed, at + 1), right)
+    lower = _between(_taken(framed, at + (width + 2)), _taken(framed, at + (width + 3)), right)
+    return _between(upper, lower, down).reshape(shape)
+
+
+def _between(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    return one + (other - one) * share
 
 
 def _taken(x: Tensor, index: Tensor) -> Tensor:
