@@ -7,7 +7,7 @@ import math
 from dnncore import _core
 from dnncore._core import Generator, Tensor
 from dnncore.data.augment._sample import bilinear, windows
-from dnncore.data.augment.transform import Transform, interval, number, uniform, whole
+from dnncore.data.augment.transform import Transform, interval, number, pair, uniform, whole
 
 Interval = float | tuple[float, float]
 
@@ -196,7 +196,7 @@ class RandomAffine(Transform):
     ) -> None:
         self.degrees = interval("RandomAffine", "degrees", degrees)
         self.translate = None if translate is None else _fractions(translate)
-        self.scale = None if scale is None else _scales(scale)
+        self.scale = None if scale is None else interval("RandomAffine", "scale", pair("RandomAffine", "scale", scale), 1e-3)
         self.shear = None if shear is None else interval("RandomAffine", "shear", shear)
         self.fill = number("RandomAffine", "fill", fill)
         if self.shear is not None and max(map(abs, self.shear)) >= 90:
@@ -302,16 +302,9 @@ class ElasticTransform(Transform):
 
 
 def _fractions(translate: object) -> tuple[float, float]:
-    if not isinstance(translate, (tuple, list)) or len(translate) != 2:
-        raise ValueError(f"RandomAffine: expected translate as (horizontal, vertical) fractions, got {translate!r}")
-    across, down = (number("RandomAffine", "translate", each, 0.0, 1.0) for each in translate)
+    found = pair("RandomAffine", "translate", translate, "(horizontal, vertical) fractions")
+    across, down = (number("RandomAffine", "translate", each, 0.0, 1.0) for each in found)
     return across, down
-
-
-def _scales(scale: object) -> tuple[float, float]:
-    if not isinstance(scale, (tuple, list)) or len(scale) != 2:
-        raise ValueError(f"RandomAffine: expected scale as (low, high), got {scale!r}")
-    return interval("RandomAffine", "scale", scale, 1e-3)
 
 
 def _tangent(angle: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from dnncore import _core
 from dnncore._core import Generator, Tensor
-from dnncore.data.augment.transform import Transform, interval, number, uniform, whole
+from dnncore.data.augment.transform import Transform, interval, number, pair, uniform, whole
 
 
 class GaussianNoise(Transform):
@@ -135,8 +135,8 @@ class RandomErasing(Transform):
         value: float = 0.0,
     ) -> None:
         self.p = number("RandomErasing", "p", p, 0.0, 1.0)
-        self.scale = interval("RandomErasing", "scale", _pair("scale", scale), 0.0)
-        self.ratio = interval("RandomErasing", "ratio", _pair("ratio", ratio), 1e-3)
+        self.scale = interval("RandomErasing", "scale", pair("RandomErasing", "scale", scale), 0.0)
+        self.ratio = interval("RandomErasing", "ratio", pair("RandomErasing", "ratio", ratio), 1e-3)
         self.value = number("RandomErasing", "value", value)
         if self.scale[1] > 1:
             raise ValueError(f"RandomErasing: expected scale within 0 and 1, got {scale!r}")
@@ -199,12 +199,6 @@ def rectangles(x: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tens
     rows, columns = (_core.arange(size) for size in x.shape[2:])
     inside = (rows >= top[:, None]) & (rows < bottom[:, None])
     return (inside[:, :, None] & ((columns >= left[:, None]) & (columns < right[:, None]))[:, None, :])[:, None]
-
-
-def _pair(name: str, value: object) -> object:
-    if not isinstance(value, (tuple, list)) or len(value) != 2:
-        raise ValueError(f"RandomErasing: expected {name} as (low, high), got {value!r}")
-    return value
 
 
 def _channels(name: str, values: float | Sequence[float]) -> tuple[float, ...]:

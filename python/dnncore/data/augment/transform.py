@@ -154,6 +154,14 @@ def interval(op: str, name: str, value: object, least: float | None = None) -> t
     return low, high
 
 
+def pair(op: str, name: str, value: object, what: str = "(low, high)") -> tuple[Any, Any]:
+    """Return the two values of a pair, or raise."""
+    if not isinstance(value, (tuple, list)) or len(value) != 2:
+        raise ValueError(f"{op}: expected {name} as {what}, got {value!r}")
+    first, second = value
+    return first, second
+
+
 def number(op: str, name: str, value: object, least: float | None = None, most: float | None = None) -> float:
     """Return a finite number in the range, or raise."""
     limits = [f"at {side} {limit:g}" for side, limit in (("least", least), ("most", most)) if limit is not None]
