@@ -577,9 +577,9 @@ def test_states_that_do_not_fit():
             loader.load_state_dict({**state, "order": text})
     assert loader.state_dict() == state
     for other in (DataLoader(data, 8), DataLoader(data, 8, shuffle=True)):
-        with pytest.raises(ValueError, match="shuffling and the generator must be as in the loader of the state"):
+        with pytest.raises(ValueError, match="shuffling, transform and generator must be as in the loader of the state"):
             other.load_state_dict(state)
-    with pytest.raises(ValueError, match="shuffling and the generator must be"):
+    with pytest.raises(ValueError, match="shuffling, transform and generator must be"):
         loader.load_state_dict({**state, "position": 1})
     own = DataLoader(data, 8, sampler=[1, 2])
     with pytest.raises(RuntimeError, match="state_dict: the order of a sampler of your own is not known"):

@@ -16,7 +16,7 @@ MODULES = sorted(
     for info in pkgutil.walk_packages(dnncore.__path__, "dnncore.")
     if not info.name.startswith(("dnncore.cli", "dnncore._core"))
 )
-PUBLIC = ["dnncore.autograd", "dnncore.nn", "dnncore.optim", "dnncore.data", "dnncore.metrics"]
+PUBLIC = ["dnncore.autograd", "dnncore.nn", "dnncore.optim", "dnncore.data", "dnncore.data.augment", "dnncore.metrics"]
 PUBLIC += ["dnncore.nn.functional", "dnncore.nn.init", "dnncore.nn.utils"]
 PUBLIC += ["dnncore.nn._functional_activation", "dnncore.nn._functional_dropout"]
 PUBLIC += ["dnncore.nn.utils.parametrize", "dnncore.nn.utils.parametrizations"]

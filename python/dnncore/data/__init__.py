@@ -1,5 +1,6 @@
 """Data sets, samplers, loaders of minibatches, tables and images from files."""
 
+from dnncore.data import augment
 from dnncore.data.cifar import load_cifar10, load_cifar100
 from dnncore.data.collate import default_collate
 from dnncore.data.dataset import ConcatDataset, Dataset, Subset, TensorDataset
@@ -31,6 +32,7 @@ __all__ = [
     "TableEncoder",
     "TensorDataset",
     "WeightedRandomSampler",
+    "augment",
     "batches",
     "default_collate",
     "load_cifar10",

@@ -34,8 +34,13 @@ class Rows(NamedTuple):
         """Bytes of a sample."""
         return sum(tensor[:1].numel() * tensor.element_size() for tensor in self.parts[0])
 
-    def batches(self, order: Tensor | None, size: int, drop_last: bool, skip: int, ahead: bool) -> Iterator[Job[Batch]]:
-        """Return jobs that make the batches of an epoch from number `skip` on: views in order, gathered copies else."""
+    def batches(
+        self, order: Tensor | None, size: int, drop_last: bool, skip: int, ahead: bool, at_once: int | None = None
+    ) -> Iterator[Job[Batch]]:
+        """Return jobs that make the batches of an epoch from number `skip` on: views in order, gathered copies else.
+
+        A job makes `at_once` batches, or as many as are fast.
+        """
         if order is None:
             order = self.chosen
         elif self.chosen is not None:
@@ -43,9 +48,9 @@ class Rows(NamedTuple):
         count = sum(len(part[0]) for part in self.parts) if order is None else len(order)
         stop = count - count % size if drop_last else count
         if order is None:
-            step = size * _MOST_BATCHES
+            step = size * (at_once or _MOST_BATCHES)
             return (partial(self._slices, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
-        step = size * self._batches_at_once(size, ahead)
+        step = size * (at_once or self._batches_at_once(size, ahead))
         gather = self._gather if len(self.parts) == 1 else self._gather_parts
         return (partial(gather, order, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
 

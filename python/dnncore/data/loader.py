@@ -10,6 +10,7 @@ from dnncore import _core
 from dnncore._core import Generator, Tensor
 from dnncore.data import _ahead
 from dnncore.data._rows import rows_of
+from dnncore.data.augment.transform import transformed
 from dnncore.data.collate import default_collate
 from dnncore.data.dataset import Dataset
 from dnncore.data.sampler import BatchSampler, OrderSampler, RandomSampler, SequentialSampler, check_batch_size
@@ -47,12 +48,16 @@ class DataLoader:
         Whether to leave out a last batch that is not full.
     collate_fn : callable, optional
         Makes a batch of a list of samples; `default_collate` when not given.
+    transform : callable, optional
+        Changes each batch as a whole, called with its parts, images and targets for example, and returning as many: a transform
+        of `dnncore.data.augment`, or a function. A transform draws anew in every epoch, for each batch from a generator of its
+        own, seeded from `generator` when the epoch begins: nothing else that is drawn changes its numbers.
     generator : Generator, optional
-        Where the order of a shuffled epoch is drawn from; the default generator when not given.
+        Where the order of a shuffled epoch, and the seed of `transform`, are drawn from; the default generator when not given.
     prefetch : bool, optional
         Whether one thread makes batches ahead of their use, with the same order and bits. When not given: for tensors that have
-        to be gathered, 16 MiB or more, if `get_num_threads` leaves a core free. With True the thread also calls ``__getitem__``
-        and `collate_fn` of other datasets, which then must not share random state with the training.
+        to be gathered, 16 MiB or more, if `get_num_threads` leaves a core free. With True the thread also calls `transform`, and
+        ``__getitem__`` and `collate_fn` of other datasets; functions of your own must then share no random state with training.
 
     Raises
     ------
@@ -82,11 +87,12 @@ class DataLoader:
         *,
         drop_last: bool = False,
         collate_fn: Callable[[list[Any]], Any] | None = None,
+        transform: Callable[..., Any] | None = None,
         generator: Generator | None = None,
         prefetch: bool | None = None,
         **unsupported: object,
     ) -> None:
-        _check_arguments(dataset, prefetch, unsupported)
+        _check_arguments(dataset, transform, prefetch, unsupported)
         batch_size = check_batch_size("DataLoader", batch_size)
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
             raise ValueError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
@@ -94,7 +100,8 @@ class DataLoader:
             raise ValueError("DataLoader: sampler excludes shuffle and generator; give the generator to the sampler")
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-        self.dataset, self.collate_fn, self.generator, self.prefetch = dataset, collate_fn, generator, prefetch
+        self.dataset, self.collate_fn, self.transform = dataset, collate_fn, transform
+        self.generator, self.prefetch = generator, prefetch
         self.batch_sampler = batch_sampler if batch_sampler is not None else BatchSampler(sampler, batch_size, drop_last)
         self._epoch: _Epoch | None = None
         self._resumed: _Epoch | None = None
@@ -130,16 +137,27 @@ class DataLoader:
             self._epoch = None
 
     def _jobs(self, epoch: _Epoch) -> tuple[Iterator[_ahead.Job[Any]], bool]:
-        """Return the work of an epoch, its order drawn, and whether a thread does it ahead."""
+        """Return the work of an epoch, all that is random about it drawn, and whether a thread does it ahead."""
+        source = epoch.source(self._generator()) if self._draws() else None
+        jobs, ahead = self._plain_jobs(epoch, source)
+        if self.transform is None:
+            return jobs, ahead
+        seed = int(_core.randint(1 << 62, (1,), generator=source).item())
+        numbered = enumerate(jobs, seed + epoch.position)
+        return (partial(_change, job, self.transform, own_seed) for own_seed, job in numbered), bool(self.prefetch)
+
+    def _plain_jobs(self, epoch: _Epoch, source: Generator | None) -> tuple[Iterator[_ahead.Job[Any]], bool]:
+        """Return the same without the transform; where there is one, a job makes one batch."""
         batches, sampler = self.batch_sampler, self._order_sampler()
         if sampler is None or not isinstance(batches, BatchSampler):
             return self._fetches(iter(batches)), bool(self.prefetch)
-        order = None if type(sampler) is SequentialSampler else epoch.draw(sampler)
+        order = None if type(sampler) is SequentialSampler else sampler.draw(source)
         rows = rows_of(self.dataset) if self.collate_fn is None else None
         if rows is not None:
             gathers = order is not None or rows.chosen is not None
             ahead = gathers and (_pays(len(sampler) * rows.row_bytes) if self.prefetch is None else self.prefetch)  # type: ignore[arg-type]
-            return rows.batches(order, batches.batch_size, batches.drop_last, epoch.position, ahead), ahead
+            at_once = None if self.transform is None else 1
+            return rows.batches(order, batches.batch_size, batches.drop_last, epoch.position, ahead, at_once), ahead
         numbers = range(len(self.dataset)) if order is None else order.tolist()
         left = numbers[epoch.position * batches.batch_size :]
         return self._fetches(iter(BatchSampler(left, batches.batch_size, batches.drop_last))), bool(self.prefetch)
@@ -159,7 +177,8 @@ class DataLoader:
         RuntimeError
             With a sampler of one's own, whose order the loader does not know.
         """
-        own = self._resumable("state_dict").generator
+        self._check_resumable("state_dict")
+        own = self._generator()
         epoch = self._resumed or self._epoch or _Epoch()
         return {
             "batches": len(self),
@@ -178,7 +197,7 @@ class DataLoader:
         RuntimeError
             With a sampler of one's own.
         """
-        sampler = self._resumable("load_state_dict")
+        self._check_resumable("load_state_dict")
         if not isinstance(state, dict) or set(state) != {"batches", "position", "order", "generator"}:
             raise ValueError("load_state_dict: expected a state of DataLoader.state_dict()")
         batches, position = state["batches"], state["position"]
@@ -187,16 +206,14 @@ class DataLoader:
                 f"load_state_dict: expected a position in {len(self)} batches, got {position} of {batches}; "
                 "data, batch_size and drop_last must be those of the state"
             )
-        shuffled = type(sampler) is not SequentialSampler
-        if (sampler.generator is None) != (state["generator"] is None) or (
-            position > 0 and shuffled != (state["order"] is not None)
-        ):
-            raise ValueError("load_state_dict: shuffling and the generator must be as in the loader of the state")
+        own = self._generator()
+        if (own is None) != (state["generator"] is None) or (position > 0 and self._draws() != (state["order"] is not None)):
+            raise ValueError("load_state_dict: shuffling, transform and generator must be as in the loader of the state")
         epoch = _Epoch()
         epoch.position = position
         epoch.drawn_from = None if state["order"] is None else _state(state["order"])
-        if sampler.generator is not None:
-            sampler.generator.set_state(_state(state["generator"]))
+        if own is not None:
+            own.set_state(_state(state["generator"]))
         self._epoch, self._resumed = None, epoch
 
     def _order_sampler(self) -> OrderSampler | None:
@@ -206,28 +223,36 @@ class DataLoader:
             return None
         return sampler if type(sampler).__iter__ is OrderSampler.__iter__ else None
 
-    def _resumable(self, op: str) -> OrderSampler:
+    def _generator(self) -> Generator | None:
+        """Return where epochs are drawn from; None is the default generator."""
         sampler = self._order_sampler()
-        if sampler is None:
+        return self.generator if sampler is None or sampler.generator is None else sampler.generator
+
+    def _draws(self) -> bool:
+        """Tell whether the loader draws anything when an epoch begins."""
+        sampler = self._order_sampler()
+        return self.transform is not None or (sampler is not None and type(sampler) is not SequentialSampler)
+
+    def _check_resumable(self, op: str) -> None:
+        if self._order_sampler() is None:
             raise RuntimeError(f"{op}: the order of a sampler of your own is not known here; keep its state yourself")
-        return sampler
 
 
 class _Epoch:
-    """What is needed to continue an epoch: the generator's state before its order was drawn, and the batches handed out."""
+    """What is needed to continue an epoch: the generator's state before it was drawn, and the batches handed out."""
 
     def __init__(self) -> None:
         self.position = 0
         self.drawn_from: Tensor | None = None
 
-    def draw(self, sampler: OrderSampler) -> Tensor:
-        """Return the order; of an epoch that is continued the one it had, with the generators left alone."""
+    def source(self, generator: Generator | None) -> Generator | None:
+        """Return what to draw from; for an epoch that is continued a copy as it was, so that no generator moves on twice."""
         if self.drawn_from is not None:
             again = Generator()
             again.set_state(self.drawn_from)
-            return sampler.draw(again)
-        self.drawn_from = (sampler.generator or _core.default_generator).get_state()
-        return sampler.draw(sampler.generator)
+            return again
+        self.drawn_from = (generator or _core.default_generator).get_state()
+        return generator
 
 
 def _pays(nbytes: int) -> bool:
@@ -244,7 +269,15 @@ def _fetch(dataset: Dataset, indices: list[int], collate: Callable[[list[Any]], 
     return [collate([dataset[i] for i in indices] if many is None else many(indices))]
 
 
-def _check_arguments(dataset: Dataset, prefetch: object, unsupported: dict[str, object]) -> None:
+def _change(job: _ahead.Job[Any], transform: Callable[..., Any], seed: int) -> list[Any]:
+    """Return the one batch of a job, transformed; a batch of one tensor stays a tuple if it is one."""
+    (batch,) = job()
+    if isinstance(batch, (tuple, list)):
+        return [transformed(transform, tuple(batch), Generator(seed))]
+    return list(transformed(transform, (batch,), Generator(seed)))
+
+
+def _check_arguments(dataset: Dataset, transform: object, prefetch: object, unsupported: dict[str, object]) -> None:
     for name in unsupported:
         if name in _PYTORCH_ONLY:
             raise TypeError(
@@ -254,6 +287,8 @@ def _check_arguments(dataset: Dataset, prefetch: object, unsupported: dict[str, 
         raise TypeError(f"DataLoader: unexpected argument {name!r}")
     if prefetch is not None and not isinstance(prefetch, bool):
         raise TypeError(f"DataLoader: expected prefetch as True, False or None, got {prefetch!r}")
+    if transform is not None and not callable(transform):
+        raise TypeError(f"DataLoader: expected transform as a callable, got {type(transform).__name__}")
     if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
         hint = "; put it into a TensorDataset" if hasattr(dataset, "__dlpack__") else ""
         raise TypeError(f"DataLoader: expected a dataset with __len__ and __getitem__, got {type(dataset).__name__}{hint}")
