@@ -172,7 +172,8 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   Room& room = stay.room();
   const std::vector<Ref<Storage>> outputs = move_in(room, inputs);
   std::vector<Ref<TensorImpl>> grads_before;  // by leaf; in use even where the step clears them
-  for (const Leaf& leaf : leaves_) grads_before.push_back(leaf.needs_grad ? leaf.tensor->grad : nullptr);
+  if (std::any_of(leaves_.begin(), leaves_.end(), [](const Leaf& leaf) { return leaf.needs_grad; }))
+    for (const Leaf& leaf : leaves_) grads_before.push_back(leaf.tensor->grad);
 
   for (const Action& action : actions_) {
     const auto index = static_cast<size_t>(action.index);
