@@ -343,3 +343,17 @@ def test_ctrl_c_leaves_whole_updates():
     step(x)
     assert {*first.tolist(), *second.tolist()} == {before - 1}
     assert len(step.plans) == 1
+
+
+def test_a_change_of_an_argument_that_is_passed_twice_is_kept():
+    @dnn.capture
+    def step(a, b):
+        a.add_(1)
+        return b.sum()
+
+    x = dnn.zeros(3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for i in range(1, 5):
+            step(x, x)
+            assert x.tolist() == [i] * 3

@@ -288,7 +288,8 @@ class CapturedStep(Generic[P, R]):
     def _refused(self, reason: str, tensors: list[Tensor], inputs: list[Tensor]) -> None:
         if reason.endswith("an argument in place"):
             for tensor, stand_in in zip(tensors, inputs, strict=True):
-                tensor.copy_(stand_in)
+                if stand_in._version:  # it may be passed a second time, and that one not changed
+                    tensor.copy_(stand_in)
         self._refusal = reason
         self._tell(reason, 6)
 
