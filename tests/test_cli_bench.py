@@ -290,7 +290,7 @@ def test_interrupt_keeps_what_was_measured(tmp_path, monkeypatch):
     file = tmp_path / "figures.json"
     result = run("gemm", "--quick", "--json", file)
     assert result.exit_code == 130
-    assert result.output.splitlines()[-1].startswith("64x64x64")
+    assert result.stdout.splitlines()[-1].startswith("64x64x64")
     content = json.loads(file.read_text())
     assert not content["complete"]
     assert [row["row"] for row in content["rows"]] == ["64x64x64 nn"]
@@ -305,4 +305,4 @@ def test_interrupt_by_signal():
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert errors == ""
+    assert errors == "Aborted!\n"

@@ -68,10 +68,7 @@ def bench(family: str, threads: tuple[int, ...], quick: bool, text: str, file: s
         families = _FAMILIES if family == "all" else {family: _FAMILIES[family]}
         measure(families, threads, quick=quick, text=text, file=file, with_torch=not no_torch)
 
-    try:
-        _told(run)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
+    _told(run)
 
 
 @main.group()
