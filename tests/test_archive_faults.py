@@ -18,6 +18,7 @@ import pytest
 from archive_cases import FORGED, LATE, constant, forge, sealed, small, value_in, weights_of
 from dnncore import nn
 from dnncore.model import archive
+from faults import Faults
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -32,26 +33,6 @@ def folder(tmp_path):
 CALLS = ["mkdir", "open", "write", "fsync", "close", "replace", "unlink", "listdir"]
 
 
-class Faults:
-    """Counts the system calls of a write; the call with number `at` fails."""
-
-    def __init__(self, monkeypatch, at=None, error=errno.ENOSPC):
-        self.seen = []
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name), at, error))
-
-    def wrapped(self, name, real, at, error):
-        def call(*args, **kwargs):
-            self.seen.append(name)
-            if len(self.seen) - 1 == at:
-                if name == "close":
-                    real(*args)
-                raise error if isinstance(error, BaseException) else OSError(error, os.strerror(error))
-            return real(*args, **kwargs)
-
-        return call
-
-
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, KeyboardInterrupt()], ids=["full", "io", "interrupt"])
 @pytest.mark.parametrize("present", [True, False], ids=["over an old model", "new"])
 def test_failing_system_calls_leave_old_or_new(tmp_path, error, present):
@@ -59,7 +40,7 @@ def test_failing_system_calls_leave_old_or_new(tmp_path, error, present):
     if present:
         archive.write(folder, constant(1.0))
     with pytest.MonkeyPatch.context() as patch:
-        faults = Faults(patch)
+        faults = Faults(patch, CALLS)
         archive.write(folder, constant(2.0))
     calls = faults.seen
     assert calls.count("write") == 2
@@ -70,7 +51,7 @@ def test_failing_system_calls_leave_old_or_new(tmp_path, error, present):
         if present:
             archive.write(folder, constant(1.0))
         with pytest.MonkeyPatch.context() as patch:
-            Faults(patch, at, error)
+            Faults(patch, CALLS, at, error)
             try:
                 archive.write(folder, constant(2.0))
             except (OSError, KeyboardInterrupt):

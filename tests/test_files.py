@@ -20,6 +20,7 @@ import dnncore as dnn
 import numpy as np
 import pytest
 import safetensors.numpy
+from faults import Faults
 
 DTYPES = [dnn.float32, dnn.float64, dnn.bfloat16, dnn.float16, dnn.int64, dnn.int32, dnn.uint8, dnn.bool]
 
@@ -268,32 +269,12 @@ def test_names_beyond_ascii_come_back(path):
 CALLS = ["open", "write", "fsync", "close", "replace"]
 
 
-class Faults:
-    """Counts the system calls of a save; the call with number `at` fails."""
-
-    def __init__(self, monkeypatch, at=None, error=errno.ENOSPC):
-        self.seen = []
-        for name in CALLS:
-            monkeypatch.setattr(os, name, self.wrapped(name, getattr(os, name), at, error))
-
-    def wrapped(self, name, real, at, error):
-        def call(*args, **kwargs):
-            self.seen.append(name)
-            if len(self.seen) - 1 == at:
-                if name == "close":
-                    real(*args)  # the descriptor is gone even when close reports an error
-                raise error if isinstance(error, BaseException) else OSError(error, os.strerror(error))
-            return real(*args, **kwargs)
-
-        return call
-
-
 @pytest.mark.parametrize("error", [errno.ENOSPC, errno.EIO, KeyboardInterrupt()], ids=["full", "io", "interrupt"])
 def test_failing_system_calls_leave_old_or_new(path, error):
     dnn.save({"w": dnn.zeros(4)}, path)
     old = path.read_bytes()
     with pytest.MonkeyPatch.context() as patch:
-        faults = Faults(patch)
+        faults = Faults(patch, CALLS)
         dnn.save({"w": dnn.ones(4)}, path)
     new = path.read_bytes()
     calls = faults.seen
@@ -301,7 +282,7 @@ def test_failing_system_calls_leave_old_or_new(path, error):
     for at in range(len(calls)):
         path.write_bytes(old)
         with pytest.MonkeyPatch.context() as patch:
-            Faults(patch, at, error)
+            Faults(patch, CALLS, at, error)
             with pytest.raises((OSError, KeyboardInterrupt)):
                 dnn.save({"w": dnn.ones(4)}, path)
         assert path.read_bytes() == (old if at <= calls.index("replace") else new), f"call {at}: {calls[at]}"

@@ -56,6 +56,7 @@ class Plan : public RefCounted {
     DType dtype;
     Tensor fixed;  // of memory that was there before
   };
+  Plan();
   // Whether the world is as it was when the step was written down; "" or why not.
   std::string mismatch() const;
   // Same shapes, dtypes and strides as recorded, none sharing memory with what the step uses otherwise.
@@ -74,6 +75,7 @@ class Plan : public RefCounted {
 
  private:
   friend class StepRecorder;
+  static constexpr int kMostJoined = 32;  // launches done task by task
   struct Patch {
     uint32_t at;  // where the pointer stands in the argument bytes of all launches
     Place place;
@@ -172,7 +174,7 @@ class Plan : public RefCounted {
   int threads_ = 0;
   std::string isa_;
   bool grad_mode_ = false;
-  mutable uint64_t changes_seen_ = 0;
+  mutable uint64_t changes_seen_;
   struct Switch {  // requires_grad of a leaf that was changed since
     explicit Switch(bool recorded) : recorded(recorded), now(recorded) {}
     bool recorded, now;
