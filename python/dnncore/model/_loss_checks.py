@@ -14,19 +14,11 @@ from dnncore import _core, nn
 from dnncore._core import Tensor
 from dnncore.model._data_checks import array_of
 from dnncore.model._diagnosis import Diagnosis, warn
+from dnncore.model._losses import OF_CLASSES, family_of, function_of, setting_of
 from dnncore.model._probe import Call, Trace, tensors_in
-from dnncore.nn import functional as F
 
-_KINDS: dict[str, tuple[Any, ...]] = {
-    "cross_entropy": (nn.CrossEntropyLoss, F.cross_entropy, _core.cross_entropy),
-    "nll": (nn.NLLLoss, F.nll_loss),
-    "margin": (nn.MultiMarginLoss, F.multi_margin_loss),
-    "logits": (nn.BCEWithLogitsLoss, F.binary_cross_entropy_with_logits),
-    "probabilities": (nn.BCELoss, F.binary_cross_entropy),
-    "numbers": (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss),
-}
-_CLASSES = ("cross_entropy", "nll", "margin")
 _BINARY = ("logits", "probabilities")
+_CHECKED = (*OF_CLASSES, *_BINARY, "numbers")
 _PASSING = (nn.Flatten, nn.Unflatten, nn.Identity)  # layers that hand on the values they get
 _ENDINGS: dict[str, tuple[type[nn.Module], ...]] = {
     "softmax": (nn.Softmax, nn.Softmax2d, nn.Softmin),
@@ -50,23 +42,15 @@ class Head:
 
     @property
     def kind(self) -> str:
-        """Return which of the losses known here it is; "" for any other."""
-        function = getattr(self.loss, "func", self.loss)  # of a partial
-        for kind, table in _KINDS.items():
-            if any(isinstance(function, own) if isinstance(own, type) else function is own for own in table):
-                return kind
-        return ""
+        """Return which of the losses that are checked here it is; "" for any other."""
+        family = family_of(self.loss)
+        return family if family in _CHECKED else ""
 
     @property
     def loss_name(self) -> str:
         """Return the loss as messages have it."""
-        function = getattr(self.loss, "func", self.loss)
+        function = function_of(self.loss)
         return str(getattr(function, "__name__", type(function).__name__))
-
-    def setting(self, name: str, default: Any) -> Any:
-        """Return a setting of the loss, whether it is a module or a partial."""
-        given = getattr(self.loss, "keywords", {})
-        return given.get(name, getattr(self.loss, name, default))
 
     @property
     def known_targets(self) -> Tensor:
@@ -233,7 +217,7 @@ def check_targets(head: Head) -> None:
             f"{head.name}the network returns shape {output} for {targets[0] if targets else 1} targets of shape {targets}",
             "nn.Flatten()  # joins all dimensions but the first, the batch",
         )
-    if head.kind in _CLASSES:
+    if head.kind in OF_CLASSES:
         _check_classes(head, output, targets)
     else:
         _check_values(head, output, targets)
@@ -318,7 +302,7 @@ def _check_range(head: Head, classes: int) -> None:
 
 
 def _check_classes_in(head: Head, values: NDArray[Any], part: str, classes: int) -> None:
-    values = values[values != head.setting("ignore_index", -100)]
+    values = values[values != setting_of(head.loss, "ignore_index", -100)]
     if not values.size:
         return
     low, high = int(values.min()), int(values.max())
@@ -399,7 +383,7 @@ def classes_of(head: Head) -> tuple[Tensor, Tensor | None] | None:
     train, validation = head.train, head.validation
     if train is None or train.ndim != 1 or not head.kind:
         return None
-    if head.kind in _CLASSES and train.dtype == _core.int64:
+    if head.kind in OF_CLASSES and train.dtype == _core.int64:
         return train, validation
     if head.kind in _BINARY and bool(np.isin(array_of(train), (0, 1)).all()):
         return train, validation
@@ -428,7 +412,7 @@ _SUGGESTED = {"multiclass": "accuracy", "binary": "accuracy", "multilabel": "f1"
 
 def tasks_of(head: Head) -> set[str]:
     """Return the tasks whose metrics fit an output; none if the loss is not known."""
-    if head.kind in _CLASSES:
+    if head.kind in OF_CLASSES:
         return {"multiclass"}
     if head.kind == "numbers":
         return {"regression"}

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 from dnncore import _core, nn
 from dnncore._core import Tensor
-from dnncore.nn import functional as F
+from dnncore.model._losses import MEANS_OF_CLASSES, OF_CLASSES, family_of, setting_of
 from dnncore.nn.module import Module
 
 LOSSES: dict[str, Callable[[], Module]] = {
@@ -27,22 +27,14 @@ LOSSES: dict[str, Callable[[], Module]] = {
     "soft_margin": nn.SoftMarginLoss,
 }
 
-# Their mean leaves out ignored targets, and divides by the weights of the classes.
-_MEAN_OF_CLASSES: tuple[Any, ...] = (nn.CrossEntropyLoss, nn.NLLLoss, F.cross_entropy, _core.cross_entropy, F.nll_loss)
-_CLASSES: tuple[Any, ...] = (*_MEAN_OF_CLASSES, nn.MultiMarginLoss, F.multi_margin_loss)
-_BINARY: tuple[Any, ...] = (nn.BCELoss, nn.BCEWithLogitsLoss, nn.MultiLabelSoftMarginLoss)
-_BINARY += (F.binary_cross_entropy, F.binary_cross_entropy_with_logits, F.multilabel_soft_margin_loss)
-_NUMBERS: tuple[Any, ...] = (nn.MSELoss, nn.L1Loss, nn.SmoothL1Loss, nn.HuberLoss, nn.PoissonNLLLoss, nn.SoftMarginLoss)
-_NUMBERS += (nn.KLDivLoss, F.mse_loss, F.l1_loss, F.smooth_l1_loss, F.huber_loss, F.poisson_nll_loss, F.soft_margin_loss)
-_NUMBERS += (F.kl_div,)
-_PROBABILITIES: tuple[Any, ...] = (nn.BCELoss, F.binary_cross_entropy)
-
 Kind = Literal["classes", "binary", "numbers", "free"]
 
 
-def _is_one_of(function: Any, table: tuple[Any, ...]) -> bool:
-    function = getattr(function, "func", function)  # of a partial
-    return any(isinstance(function, item) if isinstance(item, type) else function is item for item in table)
+_KINDS: dict[str, Kind] = {
+    **dict.fromkeys(OF_CLASSES, "classes"),
+    **dict.fromkeys(("logits", "probabilities", "labels"), "binary"),
+    **dict.fromkeys(("numbers", "scores"), "numbers"),
+}
 
 
 class Loss:
@@ -51,9 +43,9 @@ class Loss:
     def __init__(self, spec: Any) -> None:
         self.spec = spec
         self.function = _function_of(spec)
-        tables: dict[Kind, tuple[Any, ...]] = {"classes": _CLASSES, "binary": _BINARY, "numbers": _NUMBERS}
-        self.kind: Kind = next((kind for kind, table in tables.items() if _is_one_of(self.function, table)), "free")
-        self.of_probabilities = _is_one_of(self.function, _PROBABILITIES)
+        self._family = family_of(self.function)
+        self.kind: Kind = _KINDS.get(self._family, "free")
+        self.of_probabilities = self._family == "probabilities"
         self._each: Callable[..., Any] | None = None
 
     @property
@@ -64,7 +56,7 @@ class Loss:
     @property
     def ignore_index(self) -> int | None:
         """The class number that does not count; None for losses that have none."""
-        return self._setting("ignore_index", -100) if _is_one_of(self.function, _MEAN_OF_CLASSES) else None
+        return setting_of(self.function, "ignore_index", -100) if self._family in MEANS_OF_CLASSES else None
 
     def target(self, y: Tensor, dtype: _core.dtype) -> Tensor:
         """Return targets in the dtype that the loss takes: whole numbers are classes, or values of the network's dtype."""
@@ -100,7 +92,7 @@ class Loss:
                 f"fit: weights of samples need a loss with a value per sample, got one of shape {tuple(loss.shape)} from "
                 f"{self.name}; give it an argument reduction, or leave the weights out"
             )
-        reduction = self._setting("reduction", "mean")
+        reduction = setting_of(self.function, "reduction", "mean")
         if reduction != "mean":  # a sum over the rest of each sample
             loss = loss.reshape(rows, -1).sum(1)
         if loss.ndim < weight.ndim:
@@ -111,16 +103,11 @@ class Loss:
 
     def _counted(self, target: Tensor, weight: Tensor) -> Tensor:
         """Return what each value counts in the mean: nothing where it is ignored, and what the loss itself says of its class."""
-        if not _is_one_of(self.function, _MEAN_OF_CLASSES) or target.is_floating_point():
+        if self._family not in MEANS_OF_CLASSES or target.is_floating_point():
             return weight
         counted = _core.where(target == self.ignore_index, 0.0, weight)
-        own = self._setting("weight", None)
+        own = setting_of(self.function, "weight", None)
         return counted if own is None else counted * own[target.clamp(0, len(own) - 1)]
-
-    def _setting(self, name: str, default: Any) -> Any:
-        """Return a setting of the loss: an attribute, or an argument of a partial."""
-        keywords = getattr(self.function, "keywords", None)
-        return getattr(self.function, name, default) if keywords is None else keywords.get(name, default)
 
 
 def _function_of(spec: Any) -> Callable[..., Any]:
