@@ -19,12 +19,13 @@ import platform
 import shutil
 import statistics
 import subprocess
-import time
 from pathlib import Path
 
 import dnncore as dnn
 import numpy as np
 from dnncore import _core
+from dnncore.cli import _bench_timing
+from dnncore.cli._bench_timing import Budget
 from threadpoolctl import threadpool_info, threadpool_limits
 
 HERE = Path(__file__).resolve().parent
@@ -97,39 +98,14 @@ class Timing:
         return {"median_s": self.median, "min_s": self.min, "spread": self.spread, "rounds_s": self.rounds}
 
 
-def calls_for(run, seconds):
-    """How often to call `run` so that a round lasts `seconds`."""
-    calls = 1
-    while True:
-        elapsed = timed(run, calls)
-        if elapsed >= seconds / 4:
-            return max(1, math.ceil(calls * seconds / elapsed))
-        calls = max(2 * calls, int(calls * seconds / 4 / max(elapsed, 1e-9)))
-
-
-def timed(run, calls):
-    repeat = range(calls)
-    start = time.perf_counter()
-    for _ in repeat:
-        run()
-    return time.perf_counter() - start
-
-
 def compare(contenders, quick=False):
     """Time {name: callable} in interleaved rounds (A B C A B C ...); returns {name: Timing}.
 
     Each block follows a short pause and one untimed call, so that neither spinning threads nor cold caches of another
     contender are charged to it.
     """
-    rounds, seconds = (3, 0.05) if quick else (7, 0.2)
-    calls = {name: calls_for(run, seconds) for name, run in contenders.items()}
-    found = {name: [] for name in contenders}
-    for _ in range(rounds):
-        for name, run in contenders.items():
-            time.sleep(SETTLE_SECONDS)
-            run()
-            found[name].append(timed(run, calls[name]) / calls[name])
-    return {name: Timing(times) for name, times in found.items()}
+    budget = Budget(3, 0.05, SETTLE_SECONDS) if quick else Budget(7, 0.2, SETTLE_SECONDS)
+    return {name: Timing(timing.rounds_s) for name, timing in _bench_timing.compare(contenders, budget).items()}
 
 
 def check(name, contenders, expected, tolerance):
