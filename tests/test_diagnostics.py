@@ -14,15 +14,14 @@ from typing import Any
 import dnncore as dnn
 import numpy as np
 import pytest
-from diagnostics_cases import (
+from diagnostics_cases import ERRORS, WARNINGS
+from diagnostics_set_ups import (
     ACCURACY,
     BCE,
     CE,
-    ERRORS,
     LOGITS,
     MAE,
     MSE,
-    WARNINGS,
     Functional,
     TwoHeads,
     batch,
