@@ -7,7 +7,9 @@
 #include <string>
 #include <vector>
 
+#include "core/check.h"
 #include "core/device.h"
+#include "core/dtype.h"
 #include "core/operand.h"
 #include "core/parallel.h"
 #include "kernels/kernels.h"
@@ -18,13 +20,14 @@ namespace dnncore {
 struct CpuKernel {
   parallel::Body body = nullptr;
   Schedule (*schedule)(const void* args) = nullptr;
+  int64_t (*workspace)(const void* args) = nullptr;  // bytes it wants; null: none
 };
 
 // What an ISA library exports, and the only thing.
 struct CpuTable {
   const char* isa;
   CpuKernel kernels[kernel::kCount];
-  // Bytes of workspace `gemm` wants for these arguments (see gemm.h); other kernels state theirs in the contract.
+  // Bytes of workspace `gemm` wants for these arguments (see gemm.h).
   int64_t (*gemm_workspace)(const GemmArgs& args);
   int64_t (*gemm_packed_bytes)(const GemmPackArgs& args);
 };
@@ -109,6 +112,13 @@ extern thread_local Recorder* recorder;
 // A value that the host decides by: a repetition of the step could not know it.
 inline void host_reads(const char* op) {
   if (detail::recorder != nullptr) detail::recorder->cannot_repeat(op, "reads values on the host");
+}
+
+// Bytes of workspace that the chosen table's kernel wants for these arguments.
+template <class Args>
+int64_t workspace_bytes(KernelId<Args> id, const Args& args) {
+  const auto workspace = cpu::table().kernels[id.index].workspace;
+  return workspace == nullptr ? 0 : workspace(&args);
 }
 
 // `op` is a string that lives forever. Work that only writes fresh memory may be interrupted; anything that accumulates in place

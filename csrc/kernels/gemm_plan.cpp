@@ -1,5 +1,6 @@
 // The choices are measured ones; the bits of C depend on none of them except `depth` and `splits`, which m does not touch.
 #include "kernels/gemm_plan.h"
+#include "kernels/gemm.h"
 
 #include <bit>
 #include <utility>

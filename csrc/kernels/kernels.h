@@ -1,23 +1,10 @@
-// All contract headers, and an id per kernel that carries the type of its arguments.
+// An id per kernel that carries the type of its arguments; the argument structs are in the contract headers (contracts.h: all of them).
 #pragma once
 
-#include "kernels/activation.h"
-#include "kernels/along.h"
-#include "kernels/copy.h"
-#include "kernels/cross_entropy.h"
-#include "kernels/cumulate.h"
-#include "kernels/dropout.h"
-#include "kernels/elementwise.h"
-#include "kernels/gemm.h"
-#include "kernels/index.h"
-#include "kernels/optimizer.h"
-#include "kernels/pointwise_loss.h"
-#include "kernels/random.h"
-#include "kernels/reduce.h"
-#include "kernels/softmax.h"
-#include "kernels/sort.h"
-
 namespace dnncore {
+
+#define KERNEL(name, Args) struct Args;
+#include "kernels/kernels.def"
 
 template <class Args>
 struct KernelId {

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/launch.h"
+#include "kernels/contracts.h"
 
 namespace dnncore {
 

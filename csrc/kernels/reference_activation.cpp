@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "core/launch.h"
+#include "kernels/activation.h"
 #include "kernels/reference.h"
 
 namespace dnncore::reference {

@@ -1,5 +1,6 @@
 // Naive dropout, one counter at a time.
 #include "core/launch.h"
+#include "kernels/dropout.h"
 #include "kernels/philox.h"
 #include "kernels/reference.h"
 

@@ -3,6 +3,8 @@
 #include <numbers>
 
 #include "core/launch.h"
+#include "kernels/copy.h"
+#include "kernels/elementwise.h"
 #include "kernels/reference.h"
 
 namespace dnncore::reference {

@@ -2,6 +2,7 @@
 
 #include "core/parallel.h"
 #include "kernels/kernels.h"
+#include "kernels/pointwise_loss.h"
 #include "kernels/reference.h"
 
 namespace dnncore::reference {

@@ -2,6 +2,8 @@
 #include <cstring>
 
 #include "core/launch.h"
+#include "kernels/index.h"
+#include "kernels/reduce.h"
 #include "kernels/reference.h"
 
 namespace dnncore::reference {

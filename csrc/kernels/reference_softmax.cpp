@@ -1,6 +1,7 @@
 #include "core/parallel.h"
 #include "kernels/kernels.h"
 #include "kernels/reference.h"
+#include "kernels/softmax.h"
 
 namespace dnncore::reference {
 

@@ -1,5 +1,6 @@
 // The table of one ISA, built from kernels.def: the only symbol its library exports.
 #include "core/launch.h"
+#include "kernels/contracts.h"
 
 namespace dnncore {
 
@@ -16,6 +17,9 @@ namespace DNNCORE_ISA {
 #define KERNEL(name, Args)                   \
   void name(const Args& args, const Tasks&); \
   Schedule name##_schedule(const Args& args);
+#define WORKSPACE_KERNEL(name, Args) \
+  KERNEL(name, Args)                 \
+  int64_t name##_workspace(const Args& args);
 #define BASELINE_KERNEL(name, Args) \
   using baseline::name;             \
   using baseline::name##_schedule;
@@ -26,10 +30,12 @@ int64_t gemm_packed_bytes(const GemmPackArgs& args);
 
 namespace {
 
-template <class Args, void (*body)(const Args&, const Tasks&), Schedule (*schedule)(const Args&)>
+template <class Args, void (*body)(const Args&, const Tasks&), Schedule (*schedule)(const Args&),
+          int64_t (*workspace)(const Args&) = nullptr>
 constexpr CpuKernel erased{
     [](const void* args, const Tasks& tasks) { body(*static_cast<const Args*>(args), tasks); },
     [](const void* args) { return schedule(*static_cast<const Args*>(args)); },
+    workspace == nullptr ? nullptr : +[](const void* args) { return workspace(*static_cast<const Args*>(args)); },
 };
 
 }  // namespace
@@ -47,8 +53,11 @@ const CpuTable DNN_CONCAT(dnncore_table_, DNNCORE_ISA) = {
 #define DOT_KERNEL(name, Args) DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule>,
 #ifdef DNNCORE_DOT_KERNELS_ONLY  // the rest is filled in from the table this one extends
 #define KERNEL(name, Args) CpuKernel{},
+#define WORKSPACE_KERNEL(name, Args) CpuKernel{},
 #else
 #define KERNEL(name, Args) DOT_KERNEL(name, Args)
+#define WORKSPACE_KERNEL(name, Args) \
+  DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule, DNNCORE_ISA::name##_workspace>,
 #endif
 #include "kernels/kernels.def"
     },

@@ -1,6 +1,7 @@
 // Selection along a dimension. Gradients of gather and scatter_add are each other, so that they can be taken again.
 #include <cmath>
 
+#include "kernels/along.h"
 #include "ops/expressions.h"
 #include "ops/tensor_ops.h"
 

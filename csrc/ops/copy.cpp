@@ -1,3 +1,4 @@
+#include "kernels/copy.h"
 #include "ops/inplace.h"
 
 namespace dnncore::ops {

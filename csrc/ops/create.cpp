@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "kernels/copy.h"
 #include "ops/inplace.h"
 
 namespace dnncore::ops {

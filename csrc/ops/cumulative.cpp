@@ -1,6 +1,7 @@
 // Running sums, products, extremes. Gradients run the same way backwards, composed of ops that have gradients themselves.
 #include <cmath>
 
+#include "kernels/cumulate.h"
 #include "ops/expressions.h"
 #include "ops/tensor_ops.h"
 

@@ -1,3 +1,4 @@
+#include "kernels/dropout.h"
 #include "ops/inplace.h"
 
 namespace dnncore::ops {

@@ -1,4 +1,5 @@
 // Indexing by tensors of positions: positions become offsets into the view once, gather and scatter follow them.
+#include "kernels/index.h"
 #include "ops/inplace.h"
 
 namespace dnncore::ops {

@@ -1,5 +1,6 @@
 // Losses of class scores: cross-entropy and negative log likelihood. Scores are (C,), (N, C) or (N, C, d1, ...); inside they are rows of
 // adjacent classes, (N d1 ..., C).
+#include "kernels/cross_entropy.h"
 #include "ops/common.h"
 
 namespace dnncore::ops {

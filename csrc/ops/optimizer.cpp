@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <unordered_set>
 
+#include "kernels/optimizer.h"
 #include "ops/common.h"
 
 namespace dnncore::ops {

@@ -1,6 +1,7 @@
 // Order: sort, topk and what follows from them. Gradients go to the entries the indices name.
 #include <cmath>
 
+#include "kernels/sort.h"
 #include "ops/expressions.h"
 #include "ops/tensor_ops.h"
 

@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "kernels/softmax.h"
 #include "ops/common.h"
 
 namespace dnncore::ops {

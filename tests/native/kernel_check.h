@@ -11,6 +11,7 @@
 
 #include "core/launch.h"
 #include "core/memory.h"
+#include "kernels/contracts.h"
 
 namespace dnncore {
 

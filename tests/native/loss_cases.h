@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernel_check.h"
+#include "kernels/contracts.h"
 #include "kernels/kernels.h"
 
 namespace dnncore::test {

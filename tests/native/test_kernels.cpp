@@ -1,5 +1,6 @@
 // Every kernel of kernels.def against the reference, on every instruction set. A kernel without cases does not compile.
 #include "kernel_check.h"
+#include "kernels/contracts.h"
 #include "kernels/kernels.h"
 #include "loss_cases.h"
 

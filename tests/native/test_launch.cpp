@@ -6,6 +6,7 @@
 
 #include "core/cpu.h"
 #include "core/launch.h"
+#include "kernels/contracts.h"
 
 using namespace dnncore;
 
