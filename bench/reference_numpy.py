@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import reference_losses
+from dnncore.cli._bench_numpy_images import conv2d, conv2d_backward_data, conv2d_backward_weights
 
 
 def _into(x, out):
@@ -327,6 +328,9 @@ class MLP:
 FORMS = {
     "gemm": matmul,
     "gemm_pack": copy_transposed,
+    "conv_forward": conv2d,
+    "conv_backward_data": conv2d_backward_data,
+    "conv_backward_weight": conv2d_backward_weights,
     "unary": gelu,
     "binary": add,
     "where": where,

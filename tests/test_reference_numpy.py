@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from cases import UNARY
 from dnncore import _core
+from dnncore.cli import _bench_numpy_images as images
 from reference_optim import Rule
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
@@ -133,3 +134,72 @@ def test_activations_and_dropout():
     assert set(np.unique(y)) == {np.float32(0), np.float32(4 / 3)}
     assert abs(y.mean() - 1) < 5 * np.sqrt(1 / 3 / y.size)
     np.testing.assert_array_equal(reference_numpy.masked(X, Z > 0, 2.0), np.where(Z > 0, 2 * X, 0))
+
+
+def counted(*shape):
+    """Small whole numbers, no two neighbours equal."""
+    return (np.arange(np.prod(shape)) * 37 % 23 - 11.0).reshape(shape)
+
+
+@pytest.mark.parametrize(("filter_size", "stride", "pad"), [((3, 3), 1, 1), ((5, 2), 2, 0), ((1, 1), 2, 0), ((4, 3), 3, 2)])
+def test_convolution_and_its_gradients(filter_size, stride, pad):
+    """Whole numbers: every sum is exact."""
+    x, weight, bias = counted(3, 2, 9, 8), counted(4, 2, *filter_size), counted(4)
+    padded = np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)))
+    h, w = ((length - taps) // stride + 1 for length, taps in zip(padded.shape[2:], filter_size, strict=True))
+    dy = counted(3, 4, h, w)
+    y, dx, dw = np.zeros(dy.shape), np.zeros(padded.shape), np.zeros(weight.shape)
+    for n, k, i, j in np.ndindex(*dy.shape):
+        window = n, slice(None), slice(i * stride, i * stride + filter_size[0]), slice(j * stride, j * stride + filter_size[1])
+        y[n, k, i, j] = np.sum(padded[window] * weight[k]) + bias[k]
+        dx[window] += dy[n, k, i, j] * weight[k]
+        dw[k] += dy[n, k, i, j] * padded[window]
+    np.testing.assert_array_equal(images.conv2d(x, weight, bias, stride, pad), y)
+    inner = dx[:, :, pad : pad + 9, pad : pad + 8]
+    np.testing.assert_array_equal(images.conv2d_backward_data(dy, weight, (9, 8), stride, pad), inner)
+    found = images.conv2d_backward_weights(x, dy, filter_size, stride, pad)
+    np.testing.assert_array_equal(found[0], dw)
+    np.testing.assert_array_equal(found[1], dy.sum((0, 2, 3)))
+
+
+@pytest.mark.parametrize(("size", "stride", "pad"), [(2, 2, 0), (3, 2, 1), (3, 1, 1), (2, 3, 0)])
+def test_pooling_and_its_gradients(size, stride, pad):
+    x = counted(2, 3, 9, 8) // 4  # with equal values
+    h, w = ((length + 2 * pad - size) // stride + 1 for length in (9, 8))
+    dy = counted(2, 3, h, w)
+    largest, mean = np.zeros(dy.shape), np.zeros(dy.shape)
+    first, equal = np.zeros((2, 3, 9 + 2 * pad, 8 + 2 * pad)), np.zeros((2, 3, 9 + 2 * pad, 8 + 2 * pad))
+    low, zero = (np.pad(x, ((0, 0), (0, 0), (pad, pad), (pad, pad)), constant_values=value) for value in (-np.inf, 0))
+    for n, c, i, j in np.ndindex(*dy.shape):
+        window = n, c, slice(i * stride, i * stride + size), slice(j * stride, j * stride + size)
+        largest[n, c, i, j], mean[n, c, i, j] = low[window].max(), zero[window].sum() / size**2
+        place = np.unravel_index(np.argmax(low[window]), (size, size))
+        first[window][place] += dy[n, c, i, j]
+        equal[window] += dy[n, c, i, j] / size**2
+    inner = slice(None), slice(None), slice(pad, pad + 9), slice(pad, pad + 8)
+    np.testing.assert_array_equal(images.max_pool2d(x, size, stride, pad), largest)
+    np.testing.assert_array_equal(images.max_pool2d(x, size, stride, pad, dy), first[inner])
+    np.testing.assert_allclose(images.avg_pool2d(x, size, stride, pad), mean, atol=1e-13)
+    np.testing.assert_allclose(images.avg_pool2d(x, size, stride, pad, dy), equal[inner], atol=1e-13)
+
+
+@pytest.mark.parametrize("name", ["batch_norm", "layer_norm"])
+def test_normalisation_and_its_gradients(name):
+    random = np.random.default_rng(3)
+    norm, shape = getattr(images, name), (4, 3, 5, 2) if name == "batch_norm" else (4, 3)
+    x, dy, step = (random.standard_normal(shape) for _ in range(3))
+    weight, bias, move = (random.standard_normal(3) for _ in range(3))
+    (y,) = norm(x, weight, np.zeros(3))
+    axes, spread = ((0, 2, 3), weight) if name == "batch_norm" else ((1,), None)
+    if spread is None:
+        (y,) = norm(x, np.ones(3), np.zeros(3))
+        spread = np.ones(4)
+    np.testing.assert_allclose(y.mean(axes), 0, atol=1e-12)
+    np.testing.assert_allclose(y.std(axes), np.abs(spread) * np.sqrt(x.var(axes) / (x.var(axes) + 1e-5)), rtol=1e-12)
+
+    def loss(t):
+        return np.sum(dy * norm(x + t * step, weight + t * move, bias + t * move)[0])
+
+    dx, dweight, dbias = norm(x, weight, bias, dy)
+    slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
+    assert abs(slope - np.sum(dx * step) - np.sum((dweight + dbias) * move)) < 1e-6
