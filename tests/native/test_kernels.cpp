@@ -10,6 +10,9 @@ using namespace dnncore::test;
 void cases_activation();  // test_activation.cpp
 void cases_dropout();
 void cases_dropout_backward();
+void cases_conv_forward();  // test_conv.cpp
+void cases_conv_backward_data();
+void cases_conv_backward_weight();
 
 namespace {
 

@@ -8,6 +8,7 @@
 
 #include "core/launch.h"
 #include "kernels/philox.h"
+#include "kernels/random.h"
 
 using namespace dnncore;
 
