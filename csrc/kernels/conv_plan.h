@@ -1,0 +1,79 @@
+// Forward and backward-data as one problem, sums over taps of a source image, and how it is cut up. All of it follows from the shape and
+// the ISA.
+//   y[n, o, k] = activation(bias[k] + sum over taps t, c of x[n, o step + offset(t), c] w[k, c, f(t)])
+// on a grid of outputs o. Backward-data with a stride is a problem for each phase of the outputs (o modulo the stride): each has the
+// taps that reach it, and every tap belongs to one.
+#pragma once
+
+#include "core/parallel.h"
+#include "kernels/conv.h"
+#include "kernels/conv_tile.h"
+
+namespace dnncore::DNNCORE_ISA {
+
+struct Problem {
+  const void *x, *w, *bias;  // x: what is summed (dy in backward-data)
+  void *y, *workspace;
+  bool backward;
+  int64_t n, groups, c, k;  // channels of x and of y in one group
+  Extent in, out;           // of x and of y
+  int64_t x_pixel, y_pixel;
+  int64_t w_k, w_c;  // elements between the weights of two channels of y, of x; a tap's is 1
+  Extent filter, stride, dilation, pad;
+  DType dtype;
+  Activation activation;
+
+  int64_t taps() const { return filter.count(); }
+  int64_t size() const { return dtype == DType::Float64 ? 8 : 4; }
+};
+Problem problem_of(const ConvForwardArgs& args);
+Problem problem_of(const ConvBackwardDataArgs& args);
+
+// One dimension of one phase. The strip of the input has every `gather`-th position; in it, output i and tap t meet at
+// i * step + t * tap_step, from the first one's on.
+struct Axis {
+  int64_t out_first, out_step, count;  // outputs out_first + i * out_step, i < count
+  int64_t filter_first, filter_step;   // tap t is filter_first + t * filter_step of the filter
+  int64_t taps;
+  int64_t extent;          // of the source
+  int64_t offset, gather;  // strip position p of output 0 and tap 0 is source position offset + gather * p
+  int64_t step, tap_step;
+
+  int64_t span(int64_t outputs) const { return outputs == 0 || taps == 0 ? 0 : (outputs - 1) * step + (taps - 1) * tap_step + 1; }
+};
+Axis make_axis(bool backward, int64_t in, int64_t out, int64_t filter, int64_t stride, int64_t dilation, int64_t pad, int64_t phase);
+
+struct Phase {
+  Axis d, h, w;
+  int64_t first_tap;  // of all taps in the order of phases
+};
+Phase make_phase(const Problem& problem, int64_t index);
+// Where the taps of the filter are in the order of phases, and within one in the order of strip positions.
+void order_taps(const Problem& problem, int32_t* position);
+
+struct ConvPlan {
+  bool possible;               // else the strips of a few outputs do not fit into scratch
+  int64_t lanes;               // of a vector
+  int64_t width, panel;        // of a panel of output channels: vectors, channels
+  int64_t padded, panels;      // channels of a group in whole vectors; panels of a group
+  int64_t block, blocks;       // of input channels, one after the other: their weights of one panel stay in L2
+  int64_t pitch;               // elements between pixels of a strip
+  bool merged;                 // taps of a row of the filter are one run
+  int64_t cols, rows, planes;  // of the outputs that a task computes; more than one plane only when they are whole
+  int64_t phases, plane_blocks, row_blocks, col_blocks, panel_blocks;
+  int64_t tasks, pack_tasks;
+  double nanoseconds;
+  int64_t workspace_bytes;  // packed weights, then the bias
+};
+ConvPlan make_conv_plan(const Problem& problem);
+
+// Of Tasks::scratch: runs of a row of outputs, sums of a tile that cannot be stored as it stands, strips.
+struct ConvScratch {
+  Run* runs;
+  std::byte* tile;
+  std::byte* strips;
+};
+int64_t conv_scratch_fixed(const Problem& problem);
+ConvScratch make_conv_scratch(const Problem& problem, std::byte* scratch);
+
+}  // namespace dnncore::DNNCORE_ISA
