@@ -15,7 +15,7 @@ import reference_numpy
 
 
 class Job(NamedTuple):
-    """One row: `loss` is cross_entropy (a classifier) or mean_squared_error (an autoencoder)."""
+    """One row: `loss` is cross_entropy (a classifier) or mse_loss (an autoencoder)."""
 
     sizes: tuple[int, ...]
     batch: int
@@ -30,7 +30,7 @@ class Job(NamedTuple):
 JOBS = [
     Job((64, 32, 10), 32),
     Job((784, 512, 512, 10), 64),
-    Job((784, 256, 32, 256, 784), 128, "mean_squared_error"),
+    Job((784, 256, 32, 256, 784), 128, "mse_loss"),
     Job((64, 32, 10), 32, optimizer="SGD"),
     Job((784, 128, 10), 32, optimizer="SGD"),
     Job((784, 128, 10), 128, optimizer="SGD"),

@@ -6,7 +6,7 @@ Elementwise functions take `out` and return it. `FORMS` names one for every kern
 import math
 
 import numpy as np
-import reference_losses
+from dnncore.cli._bench_numpy import cross_entropy, log_softmax, mse_loss, relu, sigmoid, silu, softmax, tanh
 from dnncore.cli._bench_numpy_images import conv2d, conv2d_backward_data, conv2d_backward_weights
 
 
@@ -22,29 +22,12 @@ def mul(x, z, out=None):
     return np.multiply(x, z, out=out)
 
 
-def relu(x, out=None):
-    return np.maximum(x, 0, out=out)
-
-
 def exp(x, out=None):
     return np.exp(x, out=out)
 
 
 def log1p(x, out=None):
     return np.log1p(x, out=out)
-
-
-def tanh(x, out=None):
-    return np.tanh(x, out=out)
-
-
-def sigmoid(x, out=None):
-    """1 / (1 + e^-x) as (1 + tanh(x / 2)) / 2: no overflow, and NumPy's tanh is vectorised."""
-    out = np.multiply(x, 0.5, out=_into(x, out))
-    np.tanh(out, out=out)
-    out += 1
-    out *= 0.5
-    return out
 
 
 def softplus(x, out=None):
@@ -101,13 +84,6 @@ def elu(x, out=None):
     out = np.minimum(x, 0, out=_into(x, out))
     np.expm1(out, out=out)
     out += np.maximum(x, 0)
-    return out
-
-
-def silu(x, out=None):
-    """x sigmoid(x)."""
-    out = sigmoid(x, out)
-    out *= x
     return out
 
 
@@ -213,18 +189,18 @@ def nonzero(mask):
     return np.flatnonzero(mask)
 
 
-def cross_entropy(logits, target):
-    """Mean loss and its gradient with respect to the logits."""
-    rows = np.arange(len(target))
-    gradient = logits - logits.max(axis=1, keepdims=True)
-    picked = gradient[rows, target].copy()
-    np.exp(gradient, out=gradient)
-    total = gradient.sum(axis=1, keepdims=True)
-    loss = np.mean(np.log(total[:, 0]) - picked)
-    gradient /= total
-    gradient[rows, target] -= 1
-    gradient /= len(target)
-    return loss, gradient
+def cross_entropy_smoothed(x, target, smoothing=0.1):
+    logs = log_softmax(x)
+    rows = np.arange(len(x))
+    loss = -((1 - smoothing) * logs[rows, target] + smoothing * logs.mean(axis=1)).mean()
+    gradient = np.exp(logs) - smoothing / x.shape[1]
+    gradient[rows, target] -= 1 - smoothing
+    return loss, gradient / len(x)
+
+
+def softmax_backward(gradient, y):
+    """Gradient of softmax from its result."""
+    return y * (gradient - (gradient * y).sum(axis=1, keepdims=True))
 
 
 def sgd(parameter, gradient, momentum_buffer, lr, momentum, scratch=None):
@@ -255,12 +231,6 @@ def adam(parameter, gradient, average, square, step, lr, betas=(0.9, 0.999), eps
 
 def uniform(shape, seed):
     return np.random.Generator(np.random.SFC64(seed)).random(shape, dtype=np.float32)
-
-
-def mean_squared_error(x, target):
-    """The mean and its gradient."""
-    difference = x - target
-    return np.mean(difference * difference), difference * np.asarray(2 / x.size, x.dtype)
 
 
 class Sgd:
@@ -325,6 +295,8 @@ class MLP:
         return loss
 
 
+MAPS = {"relu": relu, "exp": exp, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "gelu": gelu}
+
 FORMS = {
     "gemm": matmul,
     "gemm_pack": copy_transposed,
@@ -352,9 +324,9 @@ FORMS = {
     "cumulate": np.cumsum,
     "cross_entropy": cross_entropy,
     "optimizer": adam,
-    "softmax": reference_losses.softmax,
-    "softmax_backward": reference_losses.softmax_backward,
-    "pointwise_loss": reference_losses.mse,
-    "pointwise_loss_backward": reference_losses.mse,
+    "softmax": softmax,
+    "softmax_backward": softmax_backward,
+    "pointwise_loss": mse_loss,
+    "pointwise_loss_backward": mse_loss,
     "random": uniform,
 }

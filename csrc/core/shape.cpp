@@ -1,5 +1,7 @@
 #include "core/shape.h"
 
+#include <utility>
+
 namespace dnncore {
 
 std::string to_string(const Shape& shape) { return concat(shape); }
@@ -72,7 +74,40 @@ int existing_dim(const char* op, int64_t dim, int ndim) {
   return wrap_dim(op, dim, ndim);
 }
 
-void coalesce(Shape& shape, Strides* const* strides, int count) {
+namespace {
+
+// Above 0: a is the outer one of two dimensions, below 0: the inner one, 0: no operand tells.
+int compare_dimensions(const Shape& shape, const Strides* operands, int count, int a, int b) {
+  for (int k = 0; k < count; ++k) {
+    const int64_t step_a = operands[k].v[a], step_b = operands[k].v[b];
+    if (step_a == 0 || step_b == 0 || shape.v[a] == 1 || shape.v[b] == 1) continue;
+    if (step_a != step_b) return step_a > step_b ? 1 : -1;
+    if (shape.v[a] > shape.v[b]) return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Strides dense_strides(const Shape& shape, const Strides* operands, int count) {
+  int order[kMaxDims];  // innermost first
+  for (int i = 0; i < shape.n; ++i) order[i] = shape.n - 1 - i;
+  for (int i = 1; i < shape.n; ++i)
+    for (int at = i, before = i - 1; before >= 0; --before) {
+      const int outer = compare_dimensions(shape, operands, count, order[before], order[at]);
+      if (outer < 0) break;
+      if (outer > 0) std::swap(order[before], order[at]), at = before;
+    }
+  Strides strides = shape;
+  int64_t step = 1;
+  for (int i = 0; i < shape.n; ++i) {
+    strides.v[order[i]] = step;
+    step *= shape.v[order[i]] > 0 ? shape.v[order[i]] : 1;
+  }
+  return strides;
+}
+
+void join_dimensions(Shape& shape, Strides* const* strides, int count) {
   int last = -1;  // of the dimensions kept so far
   for (int i = 0; i < shape.n; ++i) {
     if (shape.v[i] == 1) continue;
@@ -89,6 +124,17 @@ void coalesce(Shape& shape, Strides* const* strides, int count) {
   }
   shape.n = last + 1;
   for (int s = 0; s < count; ++s) strides[s]->n = last + 1;
+}
+
+void coalesce(Shape& shape, Strides* const* strides, int count) {
+  // Insertion sort of nearly always sorted dimensions.
+  const Strides& first = *strides[0];
+  for (int i = 1; i < shape.n; ++i)
+    for (int at = i; at > 0 && shape.v[at] != 1 && (shape.v[at - 1] == 1 || first.v[at - 1] < first.v[at]); --at) {
+      std::swap(shape.v[at - 1], shape.v[at]);
+      for (int s = 0; s < count; ++s) std::swap(strides[s]->v[at - 1], strides[s]->v[at]);
+    }
+  join_dimensions(shape, strides, count);
 }
 
 }  // namespace dnncore

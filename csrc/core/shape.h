@@ -109,8 +109,14 @@ inline int64_t dense_elements(const Shape& shape, std::initializer_list<const St
   return numel(shape);
 }
 
+// Dense strides for `shape`, its dimensions in the order in which the operands have them in memory. Operands have that shape, with stride 0
+// where they are repeated; of two dimensions the first operand that steps through both tells which is outer (PyTorch's rule for results).
+Strides dense_strides(const Shape& shape, const Strides* operands, int count);
+
 // Drops size-1 dimensions and joins neighbours that every operand steps through alike; dims stay outermost first.
 // At least one dimension is left. `strides` points to `count` stride lists.
+void join_dimensions(Shape& shape, Strides* const* strides, int count);
+// The same after the dimensions were brought into the order in which the first operand has them in memory.
 void coalesce(Shape& shape, Strides* const* strides, int count);
 
 }  // namespace dnncore

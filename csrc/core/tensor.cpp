@@ -86,31 +86,9 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const char*
   return Tensor(make_ref<TensorImpl>(std::move(storage), 0, shape, contiguous_strides(shape), dtype));
 }
 
-namespace {
-
-// Whether the view covers its extent without holes or repeats, in whatever order of dimensions.
-bool is_dense(const Tensor& x) {
-  int order[kMaxDims];
-  int count = 0;
-  for (int i = 0; i < x.ndim(); ++i) {
-    if (x.size(i) == 1) continue;
-    int at = count++;
-    for (; at > 0 && x.stride(order[at - 1]) > x.stride(i); --at) order[at] = order[at - 1];
-    order[at] = i;
-  }
-  int64_t expected = 1;
-  for (int i = 0; i < count; ++i) {
-    if (x.stride(order[i]) != expected) return false;
-    expected *= x.size(order[i]);
-  }
-  return true;
-}
-
-}  // namespace
-
 Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
   Tensor result = empty(like.shape(), dtype, like.device(), "empty_like");
-  if (!like.is_contiguous() && is_dense(like)) result.impl()->strides = like.strides();
+  if (!like.is_contiguous()) result.impl()->strides = dense_strides(like.shape(), &like.strides(), 1);
   return result;
 }
 

@@ -45,7 +45,7 @@ class Tensor {
 
   // Uninitialised, contiguous. ValueError when the size overflows, MemoryError when there is no room; both begin with `op`.
   static Tensor empty(const Shape& shape, DType dtype, Device device = {}, const char* op = "empty");
-  // Uninitialised with dense strides in the order of `like` when that is dense (a transposed view gives a transposed result).
+  // Uninitialised, dense, its dimensions in the order in which `like` has them in memory (a transposed view gives a transposed result).
   static Tensor empty_like(const Tensor& like, DType dtype);
 
   bool defined() const { return static_cast<bool>(impl_); }

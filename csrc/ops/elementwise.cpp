@@ -4,6 +4,7 @@
 #include "ops/common.h"
 #include "ops/elementwise_grad.h"
 #include "ops/inplace.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -103,8 +104,7 @@ Tensor binary_same(BinaryOp op, const Tensor& x, const Tensor& z) {
   const bool same = x.shape() == z.shape();
   const Shape shape = same ? x.shape() : broadcast_shapes(name(op), x.shape(), z.shape());
   const DType out = is_comparison(op) ? DType::Bool : x.dtype();
-  const Tensor& like = x.shape() == shape ? x : z;
-  const Tensor y = like.shape() == shape ? Tensor::empty_like(like, out) : Tensor::empty(shape, out, x.device(), name(op));
+  const Tensor y = empty_result(name(op), shape, out, {&x, &z});
   launch_binary(op, x, z, y);
   if (is_floating(out) && any_requires_grad({&x, &z})) record_binary(op, x, z, y);
   return y;
@@ -199,7 +199,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   const DType dtype = result_type(x, z);
   const Tensor a = to_dtype(x, dtype), b = to_dtype(z, dtype);
   const Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());
-  const Tensor y = Tensor::empty(shape, dtype, x.device(), "where");
+  const Tensor y = empty_result("where", shape, dtype, {&condition, &a, &b});
   WhereArgs args{.condition = condition.data(),
                  .x = a.data(),
                  .z = b.data(),

@@ -6,6 +6,9 @@ namespace {
 
 const char* name(ReduceOp op) { return kReduceNames[static_cast<int>(op)]; }
 
+// Whether the order of the elements is part of the answer.
+bool picks_place(ReduceOp op) { return op == ReduceOp::argmax || op == ReduceOp::argmin; }
+
 // Which dimensions are reduced.
 struct Reduced {
   bool at[kMaxDims] = {};
@@ -49,7 +52,7 @@ void launch_reduce(ReduceOp op, const Tensor& x, const Tensor& y, const Reduced&
   Strides* kept[] = {&args.y_strides, &args.x_strides};
   coalesce(args.shape, kept, 2);
   Strides* inner[] = {&args.reduced_strides};
-  coalesce(args.reduced_shape, inner, 1);
+  (picks_place(op) ? join_dimensions : coalesce)(args.reduced_shape, inner, 1);
   launch(name(op), kernel::reduce, args, x.device());
 }
 

@@ -54,3 +54,27 @@ TEST_CASE("coalesce joins what every operand steps through alike") {
   CHECK(joined({1, 1}, {0, 5}, {3, 3}) == "(1,) (1,) (1,)");
   CHECK(joined({}, {}, {}) == "(1,) (1,) (1,)");
 }
+
+TEST_CASE("coalesce follows the order in which the first operand lies in memory") {
+  const auto joined = [](Shape shape, Strides a, Strides b) {
+    Strides* both[] = {&a, &b};
+    coalesce(shape, both, 2);
+    return concat(shape, " ", a, " ", b);
+  };
+  CHECK(joined({2, 3, 4, 5}, {60, 1, 15, 3}, {60, 1, 15, 3}) == "(120,) (1,) (1,)");
+  CHECK(joined({2, 3, 4, 5}, {60, 1, 15, 3}, {60, 20, 5, 1}) == "(2, 20, 3) (60, 3, 1) (60, 1, 20)");
+  CHECK(joined({2, 1, 4, 5}, {20, 1, 5, 1}, {20, 9, 5, 1}) == "(40,) (1,) (1,)");
+  CHECK(joined({5, 1, 4}, {1, 3, 5}, {0, 0, 1}) == "(4, 5) (5, 1) (1, 0)");
+}
+
+TEST_CASE("dense strides follow the operands") {
+  const auto dense = [](const Shape& shape, std::initializer_list<Strides> operands) {
+    return concat(dense_strides(shape, operands.begin(), static_cast<int>(operands.size())));
+  };
+  CHECK(dense({2, 3, 4, 5}, {{60, 1, 15, 3}}) == "(60, 1, 15, 3)");
+  CHECK(dense({2, 3, 4, 5}, {{120, 1, 30, 6}}) == "(60, 1, 15, 3)");                 // a slice of the channels
+  CHECK(dense({2, 3, 4, 5}, {{0, 1, 0, 0}, {60, 20, 5, 1}}) == "(60, 20, 5, 1)");    // repeated: the next one tells
+  CHECK(dense({2, 3, 4, 5}, {{60, 1, 15, 3}, {60, 20, 5, 1}}) == "(60, 1, 15, 3)");  // the first one tells
+  CHECK(dense({2, 0, 4}, {{0, 0, 1}}) == "(4, 4, 1)");
+  CHECK(dense({}, {{}}) == "()");
+}

@@ -42,13 +42,13 @@ GRADIENTS: dict[str, Callable[[Array, Array], Array]] = {
 }
 
 
-def log_softmax(x: Array, axis: int) -> Array:
+def log_softmax(x: Array, axis: int = 1) -> Array:
     shifted: Array = x - x.max(axis, keepdims=True)
     shifted -= np.log(np.exp(shifted).sum(axis, keepdims=True))
     return shifted
 
 
-def softmax(x: Array, axis: int) -> Array:
+def softmax(x: Array, axis: int = 1) -> Array:
     e: Array = x - x.max(axis, keepdims=True)
     np.exp(e, out=e)
     e /= e.sum(axis, keepdims=True)
