@@ -1,13 +1,365 @@
+// dw = sum over pixels of x times dy: a task copies the input of some pixels (its strip) and packs their dy, then passes over them once
+// for every filter row with sums that stay in registers; [add up the splits]. At last sums turn into (k, c, filter).
+#include "kernels/conv_weight.h"
+
 #include "core/launch.h"
-#include "kernels/conv.h"
+#include "kernels/conv_depthwise.h"
+#include "kernels/transpose.h"
 
 namespace dnncore {
 namespace reference {
 void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks&);
 }  // namespace reference
+
 namespace DNNCORE_ISA {
-void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks& tasks) { reference::conv_backward_weight(args, tasks); }
-Schedule conv_backward_weight_schedule(const ConvBackwardWeightArgs&) { return {1, {1, 1, 1}, 1e6}; }
-int64_t conv_backward_weight_workspace(const ConvBackwardWeightArgs&) { return 0; }
+namespace {
+
+// to[i * to_step ...] = `count` elements each of pixels i of a row; pixels outside [0, extent) are zeros.
+template <class T>
+void copy_pixels(T* to, int64_t to_step, const T* row, int64_t pixel, int64_t first, int64_t pixel_step, int64_t pixels, int64_t extent,
+                 int64_t count) {
+  constexpr int N = Vec<T>::N;
+  const int64_t begin = first >= 0 ? 0 : std::min(pixels, ceil_div(-first, pixel_step));
+  const int64_t end = first >= extent ? begin : std::max(begin, std::min(pixels, (extent - 1 - first) / pixel_step + 1));
+  for (int64_t i = 0; i < begin; ++i) std::fill_n(to + i * to_step, count, T{0});
+  for (int64_t i = end; i < pixels; ++i) std::fill_n(to + i * to_step, count, T{0});
+  if (begin == end) return;
+  const T* from = row + (first + begin * pixel_step) * pixel;
+  const int64_t from_step = pixel_step * pixel;
+  to += begin * to_step;
+  if (to_step == count && from_step == count) {
+    std::memcpy(to, from, static_cast<size_t>((end - begin) * count) * sizeof(T));
+  } else if (count == 1) {
+    for (int64_t i = begin; i < end; ++i, to += to_step, from += from_step) *to = *from;
+  } else {
+    for (int64_t i = begin; i < end; ++i, to += to_step, from += from_step) {
+      int64_t j = 0;
+      for (; j + N <= count; j += N) Vec<T>::load(from + j).store(to + j);
+      for (; j < count; ++j) to[j] = from[j];
+    }
+  }
+}
+
+// Output rows of the chunk whose input row for filter row `r` exists.
+Range rows_inside(const ConvShape& s, const WeightChunk& chunk, int64_t r) {
+  const int64_t first = chunk.h.begin * s.stride.h - s.pad.h + r * s.dilation.h;
+  const int64_t begin = first >= 0 ? 0 : std::min(chunk.h.size(), ceil_div(-first, s.stride.h));
+  const int64_t end = first >= s.in.h ? begin : std::max(begin, std::min(chunk.h.size(), (s.in.h - 1 - first) / s.stride.h + 1));
+  return {begin, end};
+}
+
+// Fewer, longer loops where pixels lie at one distance throughout.
+template <class T>
+void flatten(WeightTile<T>& tile) {
+  const auto rows_into_steps = [&] {
+    if (tile.steps == 1) tile.a_step = tile.a_row, tile.b_step = tile.b_row;
+    if (tile.steps != 1 && (tile.a_row != tile.steps * tile.a_step || tile.b_row != tile.steps * tile.b_step) && tile.rows != 1) return;
+    tile.steps *= tile.rows;
+    tile.rows = tile.planes;
+    tile.a_row = tile.a_plane, tile.b_row = tile.b_plane;
+    tile.planes = 1;
+  };
+  rows_into_steps();
+  rows_into_steps();
+}
+
+template <class T>
+class WeightGradient {
+ public:
+  WeightGradient(const ConvBackwardWeightArgs& args, const WeightPlan& plan, const WeightTiles<T>& tiles)
+      : args_(args), s_(args.shape), plan_(plan), tiles_(tiles) {}
+
+  void add_up(int64_t item, std::byte* scratch) const {
+    const WeightBlock block = weight_block(s_, plan_, item % plan_.blocks);
+    const int64_t split = item / plan_.blocks;
+    T* const space = reinterpret_cast<T*>(scratch);
+    T* const sums = plan_.splits > 1 ? splits() + item * plan_.sums : space;
+    std::fill_n(sums, plan_.sums, T{0});
+    T* const copies = space + (plan_.splits > 1 ? 0 : plan_.sums);
+    for (int64_t chunk = plan_.chunks * split / plan_.splits; chunk < plan_.chunks * (split + 1) / plan_.splits; ++chunk)
+      add_chunk(block, weight_chunk(s_, plan_, chunk), sums, copies);
+    if (plan_.splits > 1) return;
+    for (int64_t k = 0; k < block.k.size(); k += kLanes) finish_vector(block, sums, k);
+  }
+
+  void finish(int64_t unit) const {
+    const int64_t vectors = ceil_div(plan_.largest.k.size(), kLanes), index = unit / vectors, k = unit % vectors * kLanes;
+    const WeightBlock block = weight_block(s_, plan_, index);
+    if (k < block.k.size()) finish_vector(block, splits() + index * plan_.sums, k);
+  }
+
+ private:
+  static constexpr int64_t kLanes = Vec<T>::N;
+
+  T* splits() const { return static_cast<T*>(args_.workspace); }
+  T* bias_sums(T* sums, const WeightBlock& block) const { return sums + plan_.sums - block.k.size(); }
+
+  void add_chunk(const WeightBlock& block, const WeightChunk& chunk, T* sums, T* copies) const {
+    const WeightStrip strip = weight_strip(s_, plan_, block, chunk);
+    copy_input(block, chunk, strip, copies);
+    T* const packed = copies + round_up(block.d.size() * strip.d + kWeightWidth * kLanes, 64);
+    if (args_.dbias != nullptr && block.first) add_bias(block, chunk, bias_sums(sums, block));
+    if (!plan_.turned) pack_dy(block, chunk, packed);
+    const int64_t ld = sums_ld(plan_, block, strip);
+    for (int64_t d = block.d.begin; d < block.d.end; ++d) {
+      const int64_t depth = chunk.d * s_.stride.d - s_.pad.d + d * s_.dilation.d;
+      if (depth < 0 || depth >= s_.in.d) continue;
+      for (int64_t r = 0; r < strip.filter_rows; ++r) {
+        const Range rows = plan_.folds ? Range{0, chunk.h.size()} : rows_inside(s_, chunk, block.r.begin + r);
+        if (rows.size() == 0) continue;
+        const T* x = copies + (d - block.d.begin) * strip.d + r * strip.filter_row + rows.begin * strip.row;
+        const int64_t filter_row = (d - block.d.begin) * strip.filter_rows + r;
+        if (plan_.turned)
+          multiply_turned(block, chunk, strip, rows, x, sums + filter_row * round_up(strip.adjacent, kLanes), ld);
+        else
+          multiply(block, chunk, strip, rows, x, packed, sums + filter_row * strip.adjacent * ld, ld);
+      }
+    }
+  }
+
+  // x to the strip, see WeightStrip.
+  void copy_input(const WeightBlock& block, const WeightChunk& chunk, const WeightStrip& strip, T* to) const {
+    for (int64_t d = block.d.begin; d < block.d.end; ++d, to += strip.d) {
+      const int64_t depth = chunk.d * s_.stride.d - s_.pad.d + d * s_.dilation.d;
+      if (depth < 0 || depth >= s_.in.d) continue;
+      for (int64_t n = 0; n < chunk.n.size(); ++n) {
+        const T* plane = static_cast<const T*>(args_.x) + ((chunk.n.begin + n) * s_.in.d + depth) * s_.in.h * s_.in.w * s_.x_pixel +
+                         block.group * (s_.c / s_.groups) + block.c.begin;
+        if (!plan_.unfolds_rows) {
+          const int64_t first = chunk.h.begin * s_.stride.h - s_.pad.h + block.r.begin;
+          for (int64_t i = 0; i < strip.rows; ++i)
+            copy_row(block, chunk, strip, to + n * strip.image + i * strip.filter_row, plane, first + i);
+          continue;
+        }
+        const int64_t filter_row = plan_.folds ? block.c.size() : strip.filter_row;
+        for (int64_t h = 0; h < chunk.h.size(); ++h)
+          for (int64_t r = 0; r < block.r.size(); ++r)
+            copy_row(block, chunk, strip, to + n * strip.image + h * strip.row + r * filter_row, plane,
+                     (chunk.h.begin + h) * s_.stride.h - s_.pad.h + (block.r.begin + r) * s_.dilation.h);
+      }
+    }
+  }
+
+  void copy_row(const WeightBlock& block, const WeightChunk& chunk, const WeightStrip& strip, T* to, const T* plane, int64_t row) const {
+    const bool exists = row >= 0 && row < s_.in.h;
+    if (!exists && !plan_.folds) return;  // nobody reads it
+    const int64_t first = chunk.w.begin * s_.stride.w - s_.pad.w + block.s.begin * s_.dilation.w;
+    const auto copy = [&](T* at, int64_t step, int64_t from, int64_t pixel_step) {
+      copy_pixels(at, step, exists ? plane + row * s_.in.w * s_.x_pixel : nullptr, s_.x_pixel, from, pixel_step, strip.columns,
+                  exists ? s_.in.w : 0, block.c.size());
+    };
+    if (!plan_.unfolds) return copy(to, strip.elements, first, 1);
+    for (int64_t s = 0; s < block.s.size(); ++s) copy(to + s * strip.elements, strip.adjacent, first + s * s_.dilation.w, s_.stride.w);
+  }
+
+  const T* dy_at(const WeightBlock& block, const WeightChunk& chunk, int64_t n, int64_t h) const {
+    const int64_t pixel = (((chunk.n.begin + n) * s_.out.d + chunk.d) * s_.out.h + chunk.h.begin + h) * s_.out.w + chunk.w.begin;
+    return static_cast<const T*>(args_.dy) + pixel * s_.y_pixel + block.group * (s_.k / s_.groups) + block.k.begin;
+  }
+
+  // Panels of kWeightWidth vectors of output channels (the last may have one), pixels one after the other.
+  void pack_dy(const WeightBlock& block, const WeightChunk& chunk, T* to) const {
+    constexpr int64_t kWide = kWeightWidth * kLanes;
+    const int64_t count = block.k.size(), pixels = chunk.n.size() * chunk.h.size() * chunk.w.size();
+    for (int64_t n = 0; n < chunk.n.size(); ++n)
+      for (int64_t h = 0; h < chunk.h.size(); ++h) {
+        const T* from = dy_at(block, chunk, n, h);
+        for (int64_t w = 0; w < chunk.w.size(); ++w, from += s_.y_pixel) {
+          const int64_t pixel = (n * chunk.h.size() + h) * chunk.w.size() + w;
+          int64_t k = 0;
+          for (; k + kWide <= count; k += kWide)
+            for (int v = 0; v < kWeightWidth; ++v) Vec<T>::load(from + k + v * kLanes).store(to + k * pixels + pixel * kWide + v * kLanes);
+          const int64_t width = round_up(count - k, kLanes);
+          for (int64_t v = 0; v < width; v += kLanes)
+            Vec<T>::load(from + k + v, std::min(kLanes, count - k - v)).store(to + k * pixels + pixel * width + v);
+        }
+      }
+  }
+
+  void add_bias(const WeightBlock& block, const WeightChunk& chunk, T* sums) const {
+    const int64_t count = block.k.size();
+    for (int64_t k = 0; k < count; k += 4 * kLanes) {
+      Vec<T> acc[4] = {Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
+      const int64_t vectors = std::min<int64_t>(4, ceil_div(count - k, kLanes));
+      for (int64_t n = 0; n < chunk.n.size(); ++n)
+        for (int64_t h = 0; h < chunk.h.size(); ++h) {
+          const T* from = dy_at(block, chunk, n, h) + k;
+          for (int64_t w = 0; w < chunk.w.size(); ++w, from += s_.y_pixel) {
+            if (k + 4 * kLanes <= count) {
+              for (int v = 0; v < 4; ++v) acc[v] = acc[v] + Vec<T>::load(from + v * kLanes);
+            } else {
+              for (int v = 0; v < vectors; ++v) acc[v] = acc[v] + Vec<T>::load(from + v * kLanes, std::min(kLanes, count - k - v * kLanes));
+            }
+          }
+        }
+      for (int v = 0; v < vectors; ++v) {
+        const int64_t lanes = std::min(kLanes, count - k - v * kLanes);
+        T* sum = sums + k + v * kLanes;
+        (Vec<T>::load(sum, lanes) + acc[v]).store(sum, lanes);
+      }
+    }
+  }
+
+  // Rows (s, c) of the strip times panels of dy, which stay in L1.
+  void multiply(const WeightBlock& block, const WeightChunk& chunk, const WeightStrip& strip, Range rows, const T* x, const T* packed,
+                T* sums, int64_t ld) const {
+    constexpr int64_t kWide = kWeightWidth * kLanes;
+    const int64_t pixels = chunk.n.size() * chunk.h.size() * chunk.w.size();
+    for (int64_t k = 0; k < block.k.size(); k += kWide) {
+      const int64_t width = std::min(kWide, round_up(block.k.size() - k, kLanes));
+      WeightTile<T> tile = pixels_of(chunk, rows);
+      set_a(tile, x, strip.step, strip.row, strip.image);
+      set_b(tile, packed + k * pixels + rows.begin * chunk.w.size() * width, width, chunk.w.size() * width,
+            chunk.h.size() * chunk.w.size() * width);
+      tile.sums = sums + k;
+      tile.ld = ld;
+      run_tiles(tile, strip.adjacent, width / kLanes);
+    }
+  }
+
+  // Output channels times vectors of (s, c); what the last vector has too much goes to sums that nobody reads.
+  void multiply_turned(const WeightBlock& block, const WeightChunk& chunk, const WeightStrip& strip, Range rows, const T* x, T* sums,
+                       int64_t ld) const {
+    const T* dy = dy_at(block, chunk, 0, rows.begin);
+    for (int64_t j = 0; j < strip.adjacent; j += kWeightWidth * kLanes) {
+      WeightTile<T> tile = pixels_of(chunk, rows);
+      set_a(tile, dy, s_.y_pixel, s_.out.w * s_.y_pixel, s_.out.count() * s_.y_pixel);
+      set_b(tile, x + j, strip.step, strip.row, strip.image);
+      tile.sums = sums + j;
+      tile.ld = ld;
+      run_tiles(tile, block.k.size(), std::min<int64_t>(kWeightWidth, ceil_div(strip.adjacent - j, kLanes)));
+    }
+  }
+
+  static WeightTile<T> pixels_of(const WeightChunk& chunk, Range rows) {
+    WeightTile<T> tile{};
+    tile.steps = chunk.w.size(), tile.rows = rows.size(), tile.planes = chunk.n.size();
+    return tile;
+  }
+  static void set_a(WeightTile<T>& tile, const T* a, int64_t step, int64_t row, int64_t plane) {
+    constexpr int64_t kSize = sizeof(T);
+    tile.a = a, tile.a_step = step * kSize, tile.a_row = row * kSize, tile.a_plane = plane * kSize;
+  }
+  static void set_b(WeightTile<T>& tile, const T* b, int64_t step, int64_t row, int64_t plane) {
+    constexpr int64_t kSize = sizeof(T);
+    tile.b = b, tile.b_step = step * kSize, tile.b_row = row * kSize, tile.b_plane = plane * kSize;
+  }
+
+  // Strips of nearly equal height.
+  void run_tiles(WeightTile<T>& tile, int64_t rows, int64_t vectors) const {
+    flatten(tile);
+    const int64_t strips = ceil_div(rows, max_rows(static_cast<int>(vectors)));
+    const int64_t height = rows / strips, higher = rows % strips;
+    for (int64_t i = 0; i < strips; ++i) {
+      const int64_t mine = height + (i < higher);
+      tiles_.kernels[vectors - 1][mine - 1](tile);
+      tile.a += mine;
+      tile.sums += mine * tile.ld;
+    }
+  }
+
+  // Of output channels k ... of the block: the splits of their sums, added in their order, to dw and dbias.
+  void finish_vector(const WeightBlock& block, const T* sums, int64_t k) const {
+    const int64_t count = std::min(kLanes, block.k.size() - k), c_group = s_.c / s_.groups;
+    const int64_t first_k = block.group * (s_.k / s_.groups) + block.k.begin + k;
+    T* const dw = static_cast<T*>(args_.dw) + first_k * c_group * s_.taps();
+    const WeightStrip strip = weight_strip(s_, plan_, block, plan_.largest_chunk);
+    const int64_t ld = sums_ld(plan_, block, strip);
+    alignas(64) T lines[kLanes * kLanes];
+    int64_t places[kLanes], filled = 0;
+    const auto empty = [&] {
+      store_lines(lines, places, filled, dw, count);
+      filled = 0;
+    };
+    for (int64_t c = 0; c < block.c.size(); ++c)
+      for (int64_t d = 0; d < block.d.size(); ++d)
+        for (int64_t r = 0; r < block.r.size(); ++r)
+          for (int64_t s = 0; s < block.s.size(); ++s) {
+            const int64_t row = d * strip.filter_rows + (plan_.folds ? 0 : r);
+            const int64_t in_row = s * strip.elements + (plan_.folds ? r * block.c.size() : 0) + c;
+            if (plan_.turned)
+              add_splits_across(sums + k * ld + row * round_up(strip.adjacent, kLanes) + in_row, ld, lines + filled * kLanes, count);
+            else
+              add_splits(sums + (row * strip.adjacent + in_row) * ld + k, lines + filled * kLanes);
+            places[filled] = (((block.c.begin + c) * s_.filter.d + block.d.begin + d) * s_.filter.h + block.r.begin + r) * s_.filter.w +
+                             block.s.begin + s;
+            if (++filled == kLanes) empty();
+          }
+    empty();
+    if (args_.dbias == nullptr || !block.first) return;
+    for (int64_t i = 0; i < count; ++i) {
+      const T* part = sums + plan_.sums - block.k.size() + k + i;
+      T sum = *part;
+      for (int64_t split = 1; split < plan_.splits; ++split) sum += part[split * plan_.blocks * plan_.sums];
+      static_cast<T*>(args_.dbias)[first_k + i] = sum;
+    }
+  }
+
+  void add_splits(const T* part, T* line) const {
+    Vec<T> sum = Vec<T>::load(part);
+    for (int64_t split = 1; split < plan_.splits; ++split) sum = sum + Vec<T>::load(part + split * plan_.blocks * plan_.sums);
+    sum.store(line);
+  }
+
+  void add_splits_across(const T* part, int64_t step, T* line, int64_t count) const {
+    for (int64_t i = 0; i < count; ++i, part += step) {
+      line[i] = *part;
+      for (int64_t split = 1; split < plan_.splits; ++split) line[i] += part[split * plan_.blocks * plan_.sums];
+    }
+  }
+
+  // Line i holds the gradients at places[i] of `count` output channels.
+  void store_lines(const T* lines, const int64_t* places, int64_t filled, T* dw, int64_t count) const {
+    const int64_t step = s_.c / s_.groups * s_.taps();
+    if (filled == kLanes && count == kLanes && places[kLanes - 1] - places[0] == kLanes - 1)
+      return transpose_block(lines, kLanes, dw + places[0], step);
+    for (int64_t i = 0; i < count; ++i)
+      for (int64_t j = 0; j < filled; ++j) dw[i * step + places[j]] = lines[j * kLanes + i];
+  }
+
+  const ConvBackwardWeightArgs& args_;
+  const ConvShape& s_;
+  const WeightPlan& plan_;
+  const WeightTiles<T>& tiles_;
+};
+
+template <class T>
+void run(const ConvBackwardWeightArgs& args, const WeightTiles<T>& tiles, const Tasks& tasks) {
+  const WeightPlan plan = make_weight_plan(args.shape);
+  const WeightGradient<T> gradient(args, plan, tiles);
+  const auto share = [&](int64_t units, int64_t per_task, auto&& work) {
+    for (int64_t i = tasks.begin * per_task; i < std::min(units, tasks.end * per_task); ++i) work(i);
+  };
+  if (tasks.phase == 0)
+    share(plan.items, plan.items_per_task, [&](int64_t item) { gradient.add_up(item, tasks.scratch); });
+  else
+    share(plan.finish_units, ceil_div(plan.finish_units, plan.finish_tasks), [&](int64_t unit) { gradient.finish(unit); });
+}
+
+bool has_no_weights(const ConvShape& s) { return s.c == 0 || s.k == 0; }
+
+}  // namespace
+
+void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks& tasks) {
+  if (is_depthwise(args.shape)) return depthwise_backward_weight(args, tasks);
+  if (has_no_weights(args.shape)) return reference::conv_backward_weight(args, tasks);
+  if (args.shape.dtype == DType::Float64) return run<double>(args, kDoubleWeightTiles, tasks);
+  run<float>(args, kFloatWeightTiles, tasks);
+}
+
+Schedule conv_backward_weight_schedule(const ConvBackwardWeightArgs& args) {
+  if (is_depthwise(args.shape)) return depthwise_backward_weight_schedule(args);
+  if (has_no_weights(args.shape)) return {};
+  const WeightPlan plan = make_weight_plan(args.shape);
+  return {plan.splits > 1 ? 2 : 1, {ceil_div(plan.items, plan.items_per_task), plan.finish_tasks, 1}, plan.nanoseconds};
+}
+
+int64_t conv_backward_weight_workspace(const ConvBackwardWeightArgs& args) {
+  if (is_depthwise(args.shape)) return depthwise_backward_weight_workspace(args);
+  if (has_no_weights(args.shape)) return 0;
+  const WeightPlan plan = make_weight_plan(args.shape);
+  return plan.splits > 1 ? plan.items * plan.sums * plan.size : 0;
+}
+
 }  // namespace DNNCORE_ISA
 }  // namespace dnncore
