@@ -5,7 +5,7 @@ A case returns arrays whose bits depend on the kernel alone; `exact` says whethe
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import dnncore as dnn
@@ -235,7 +235,50 @@ def _cumulate() -> list[np.ndarray]:
     return [numbers(part) for part in found]
 
 
+# Input, weight, and the settings after it: many channels, few, groups, depthwise, one dimension and three, no padding and much.
+CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, object]]] = [
+    ((3, 24, 17, 19), (40, 24, 3, 3), {"padding": 1}),
+    ((2, 3, 33, 31), (16, 3, 7, 7), {"stride": 2, "padding": 3}),
+    ((5, 1, 28, 28), (6, 1, 5, 5), {}),
+    ((2, 12, 9, 11), (18, 4, 3, 2), {"groups": 3, "dilation": 2}),
+    ((2, 20, 12, 12), (20, 1, 3, 3), {"groups": 20, "padding": 1}),
+    ((3, 7, 200), (9, 7, 5), {"stride": 3, "padding": 4}),
+    ((2, 4, 6, 7, 8), (5, 4, 3, 3, 3), {"padding": 1}),
+    ((2, 16, 15, 15), (24, 16, 1, 1), {"stride": 2}),
+]
+
+
+def _convolutions() -> Iterator[tuple[dnn.Tensor, dnn.Tensor, dnn.Tensor, dnn.Tensor]]:
+    for seed, (x_shape, w_shape, settings) in enumerate(CONVOLUTIONS):
+        x, w, b = (tensor(_random(*shape, seed=seed)).requires_grad_() for shape in (x_shape, w_shape, w_shape[:1]))
+        function = getattr(nn.functional, f"conv{len(x_shape) - 2}d")
+        yield x, w, b, function(x, w, b, **settings)
+
+
+def _conv_forward() -> list[np.ndarray]:
+    return [numbers(y) for *_, y in _convolutions()]
+
+
+def _conv_backward_data() -> list[np.ndarray]:
+    found = []
+    for x, _, _, y in _convolutions():
+        y.backward(tensor(_random(*y.shape, seed=1)), inputs=[x])
+        found.append(numbers(x.grad))
+    return found
+
+
+def _conv_backward_weight() -> list[np.ndarray]:
+    found = []
+    for _, w, b, y in _convolutions():
+        y.backward(tensor(_random(*y.shape, seed=1)), inputs=[w, b])
+        found += [numbers(w.grad), numbers(b.grad)]
+    return found
+
+
 KERNELS = {
+    "conv_forward": KernelCase(_conv_forward, exact=False),
+    "conv_backward_data": KernelCase(_conv_backward_data, exact=False),
+    "conv_backward_weight": KernelCase(_conv_backward_weight, exact=False),
     "gemm": KernelCase(_gemm, exact=False),
     "gemm_pack": KernelCase(_gemm_pack, exact=False),
     "unary": KernelCase(_unary, exact=False),

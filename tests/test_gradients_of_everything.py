@@ -384,6 +384,52 @@ PRODUCTS = {
     "F.bilinear": over(BILINEAR),
 }
 
+# --- Convolutions -----------------------------------------------------------------------------------------------------
+
+# Shapes of input, weight and bias, and the settings after them.
+CONVOLVED = [
+    (((2, 3, 4), (2, 3, 2), (2,)), {}),
+    (((1, 4, 5), (4, 2, 3), (4,)), {"stride": 2, "padding": 2, "groups": 2}),
+    (((2, 5), (3, 2, 2), (3,)), {"padding": "same", "dilation": 2}),
+    (((0, 3, 4), (2, 3, 2), (2,)), {}),
+    (((2, 2, 4, 3), (3, 2, 1, 1), (3,)), {}),
+    (((0, 2, 4, 3), (3, 2, 2, 2), (3,)), {"padding": 1}),
+    (((2, 2, 4, 5), (4, 1, 2, 3), (4,)), {"groups": 2, "stride": (2, 1), "padding": (0, 1)}),
+    (((1, 2, 2, 3, 3), (2, 2, 2, 2, 2), (2,)), {"padding": (1, 0, 1), "dilation": (1, 2, 1)}),
+    (((2, 1, 3, 2, 2), (1, 1, 3, 1, 1), (1,)), {}),
+    (((0, 1, 3, 2, 2), (2, 1, 1, 1, 1), (2,)), {"padding": 1}),
+]
+TRANSPOSED = [
+    (((2, 3, 4), (3, 2, 2), (2,)), {}),
+    (((3, 2), (3, 1, 3), (1,)), {"padding": 1}),
+    (((0, 3, 4), (3, 2, 2), (2,)), {}),
+    (((1, 4, 3), (4, 2, 3), (4,)), {"stride": 2, "padding": 1, "output_padding": 1, "groups": 2}),
+    (((2, 2, 4, 3), (2, 3, 1, 1), (3,)), {}),
+    (((2, 3, 3), (2, 1, 2, 3), (1,)), {"stride": (1, 2), "dilation": (2, 1)}),
+    (((0, 2, 3, 3), (2, 1, 2, 2), (1,)), {}),
+    (((1, 2, 2, 2, 2), (2, 1, 2, 2, 2), (1,)), {"stride": 2, "padding": 1}),
+    (((2, 1, 3, 2, 1), (1, 1, 1, 1, 1), (1,)), {}),
+    (((0, 1, 3, 2, 1), (1, 2, 1, 2, 1), (2,)), {}),
+]
+
+
+def convolutions(rows: list[Any], weight_dims: int, **more: Any) -> list[Case]:
+    """With and without a bias."""
+    fitting = [(shapes, settings) for shapes, settings in rows if len(shapes[1]) == weight_dims]
+    return [
+        Case(lambda f, *x, keywords={**settings, **more}: f(*x, **keywords), shapes[:count])
+        for shapes, settings in fitting
+        for count in (2, 3)
+    ]
+
+
+CONVOLUTIONS = {
+    **{f"{where}conv{d}d": convolutions(CONVOLVED, d + 2) for d in (1, 2, 3) for where in ("", "F.")},
+    **{f"{where}conv_transpose{d}d": convolutions(TRANSPOSED, d + 2) for d in (1, 2, 3) for where in ("", "F.")},
+}
+for _activation in ("relu", "tanh", "sigmoid"):
+    CONVOLUTIONS["conv2d"] += convolutions(CONVOLVED, 4, activation=_activation)
+
 # --- Layers -----------------------------------------------------------------------------------------------------------
 
 ROWS = [(5,), (1, 5), (0, 5), (3, 5), (7, 5)]
@@ -465,7 +511,7 @@ LOSSES["F.triplet_margin_with_distance_loss"] = over([(shape,) * 3 for shape in 
 
 # --- The lists --------------------------------------------------------------------------------------------------------
 
-DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | LAYERS | LOSSES
+DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | LOSSES
 
 NOT_DIFFERENTIABLE = {
     "made from sizes, numbers or files": """

@@ -118,6 +118,7 @@ void bind_materialize(py::module_& m);
 void bind_select(py::module_& m);
 void bind_arrange(py::module_& m);
 void bind_compose(py::module_& m);
+void bind_conv(py::module_& m);
 void bind_system(py::module_& m);
 
 // Adds a method to the Tensor type: fn(const Tensor& self, ...).

@@ -193,5 +193,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_select(m);
   b::bind_arrange(m);
   b::bind_compose(m);
+  b::bind_conv(m);
   b::bind_system(m);
 }

@@ -1,7 +1,32 @@
-#include "ops/common.h"
+#include "ops/matmul.h"
+
 #include "ops/elementwise_grad.h"
 
 namespace dnncore::ops {
+
+void run_gemm(const char* op, GemmArgs args, Device device) {
+  if (args.m == 0 || args.n == 0 || args.batch == 0) return;
+  args.workspace_bytes = cpu::table().gemm_workspace(args);
+  Tensor workspace;
+  if (args.workspace_bytes > 0) {
+    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
+    args.workspace = workspace.data();
+  }
+  launch(op, kernel::gemm, args, device);
+}
+
+Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y) {
+  switch (activation) {
+    case Activation::Relu:
+      return unary_gradient(UnaryOp::relu, g, y);
+    case Activation::Tanh:
+      return unary_gradient(UnaryOp::tanh, g, y);
+    case Activation::Sigmoid:
+      return unary_gradient(UnaryOp::sigmoid, g, y);
+    default:
+      return g;
+  }
+}
 
 namespace {
 
@@ -16,17 +41,6 @@ struct Epilogue {
   Tensor bias;  // (n), contiguous, of the accumulation dtype; may be undefined
   Activation activation = Activation::None;
 };
-
-void run_gemm(const char* op, GemmArgs args, Device device) {
-  if (args.m == 0 || args.n == 0 || args.batch == 0) return;
-  args.workspace_bytes = cpu::table().gemm_workspace(args);
-  Tensor workspace;
-  if (args.workspace_bytes > 0) {
-    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
-    args.workspace = workspace.data();
-  }
-  launch(op, kernel::gemm, args, device);
-}
 
 GemmArgs gemm_args(const Tensor& a, const Tensor& b, const Tensor& c) {
   const int r = a.ndim() - 2, s = b.ndim() - 2, t = c.ndim() - 2;
@@ -166,19 +180,6 @@ Tensor matmul_nd(const Tensor& a, const Tensor& b) {
     });
   }
   return y;
-}
-
-Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y) {
-  switch (activation) {
-    case Activation::Relu:
-      return unary_gradient(UnaryOp::relu, g, y);
-    case Activation::Tanh:
-      return unary_gradient(UnaryOp::tanh, g, y);
-    case Activation::Sigmoid:
-      return unary_gradient(UnaryOp::sigmoid, g, y);
-    default:
-      return g;
-  }
 }
 
 void check_linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {

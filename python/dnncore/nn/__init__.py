@@ -21,6 +21,8 @@ from dnncore.nn.activation import (
 from dnncore.nn.activation_hard import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Softshrink, Threshold
 from dnncore.nn.activation_learned import GLU, Maxout, PReLU, RReLU
 from dnncore.nn.container import ModuleDict, ModuleList, Sequential
+from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
+from dnncore.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from dnncore.nn.lazy import LazyLinear
 from dnncore.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
@@ -66,6 +68,12 @@ __all__ = [
     "BCEWithLogitsLoss",
     "Bilinear",
     "Buffer",
+    "Conv1d",
+    "Conv2d",
+    "Conv3d",
+    "ConvTranspose1d",
+    "ConvTranspose2d",
+    "ConvTranspose3d",
     "CosineEmbeddingLoss",
     "CosineSimilarity",
     "CrossEntropyLoss",

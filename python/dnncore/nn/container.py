@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, overload
 
 from dnncore._core import Tensor
 from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
+from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
 
@@ -16,13 +17,20 @@ I = TypeVar("I", bound="_Indexed")  # noqa: E741
 S = TypeVar("S", bound="Sequential")
 L = TypeVar("L", bound="ModuleList")
 
-# What the matrix product's epilogue can apply: exact types only, a subclass may compute something else.
-_EPILOGUES: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid", GELU: "gelu"}
+# Which activations a layer's kernel can apply: exact types only, a subclass may compute something else.
+_OF_CONV: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
+_OF_LINEAR: dict[type[Module], str] = {**_OF_CONV, GELU: "gelu"}
+_EPILOGUES: dict[type[Module], dict[type[Module], str]] = {
+    Linear: _OF_LINEAR,
+    Conv1d: _OF_CONV,
+    Conv2d: _OF_CONV,
+    Conv3d: _OF_CONV,
+}
 
 
-def _epilogue(module: Module) -> str | None:
+def _epilogue(known: dict[type[Module], str], module: Module) -> str | None:
     approximate = getattr(module, "approximate", "none")  # the product's own GELU is the exact one
-    return _EPILOGUES.get(type(module)) if approximate == "none" else None
+    return known.get(type(module)) if approximate == "none" else None
 
 
 def named_pairs(owner: str, values: Any, holds: str) -> Iterator[tuple[Any, Any]]:
@@ -110,8 +118,9 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules run one after the other.
 
-    A `Linear` directly before a `ReLU`, `Tanh`, `Sigmoid` or `GELU` runs as one kernel with the same result, unless a hook
-    on either needs the value between them. ``+`` joins two, ``*`` repeats the modules themselves; slices keep their names.
+    A `Linear` or a convolution directly before a `ReLU`, `Tanh` or `Sigmoid` (a `Linear` also before a `GELU`) runs as one kernel
+    with the same result, unless a hook on either needs the value between them. ``+`` joins two, ``*`` repeats the modules
+    themselves; slices keep their names.
 
     Parameters
     ----------
@@ -144,9 +153,10 @@ class Sequential(_Indexed):
         while position < count:
             module = modules[position]
             position += 1
-            if type(module) is Linear and position < count and module._is_plain:
+            epilogues = _EPILOGUES.get(type(module))
+            if epilogues is not None and position < count and module._is_plain:
                 after = modules[position]
-                activation = _epilogue(after)
+                activation = _epilogue(epilogues, after)
                 if activation is not None and after._is_plain:
                     input = module(input, activation)
                     position += 1

@@ -1,0 +1,271 @@
+// Three recorded ops on one geometry, closed under differentiation: the convolution makes y of (x, w), its gradient dx of (dy, w) is the
+// transposed convolution, and its gradient dw of (x, dy) has these two as its own.
+#include "ops/conv.h"
+
+#include "ops/conv_geometry.h"
+#include "ops/matmul.h"
+
+namespace dnncore::ops {
+
+namespace {
+
+// --- Memory -----------------------------------------------------------------------------------------------------------
+
+// Elements between neighbouring pixels of a tensor whose pixels lie in order with adjacent channels; 0 for any other.
+int64_t pixel_stride(const Tensor& x) {
+  const int64_t channels = x.size(1);
+  if (channels > 1 && x.stride(1) != 1) return 0;
+  int64_t pixel = 0, expected = 0;
+  for (int i = x.ndim() - 1; i >= 0; --i) {
+    if (i == 1 || x.size(i) <= 1) continue;
+    if (pixel == 0) pixel = expected = x.stride(i);
+    if (x.stride(i) != expected || pixel < channels) return 0;
+    expected *= x.size(i);
+  }
+  return pixel == 0 ? channels : pixel;
+}
+
+Tensor empty_pixels(const ConvGeometry& geometry, const Shape& shape) {
+  const Tensor y = Tensor::empty(shape, geometry.shape.dtype, {}, geometry.op);
+  int64_t stride = shape[1];
+  for (int i = shape.n - 1; i >= 2; --i) {
+    y.impl()->strides[i] = stride;
+    stride *= shape[i];
+  }
+  y.impl()->strides[1] = 1;
+  y.impl()->strides[0] = stride;
+  return y;
+}
+
+// x itself, or a copy in the kernels' order.
+Tensor in_pixels(const ConvGeometry& geometry, const Tensor& x) {
+  if (x.numel() == 0 || pixel_stride(x) > 0) return x;
+  const Tensor y = empty_pixels(geometry, x.shape());
+  launch_copy(geometry.op, x.detach(), y, false);
+  if (any_requires_grad({&x})) record(geometry.op, y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
+  return y;
+}
+
+// --- Launches ---------------------------------------------------------------------------------------------------------
+
+// A matrix product of the pixels.
+bool is_pointwise(const ConvShape& s) {
+  const auto same = [](const Extent& a, const Extent& b) { return a.d == b.d && a.h == b.h && a.w == b.w; };
+  const Extent one;
+  return s.groups == 1 && s.taps() == 1 && same(s.stride, one) && same(s.pad, Extent{0, 0, 0}) && same(s.in, s.out);
+}
+
+template <class Args>
+void run(const ConvGeometry& geometry, KernelId<Args> id, Args args, Device device) {
+  args.workspace_bytes = workspace_bytes(id, args);
+  Tensor workspace;
+  if (args.workspace_bytes > 0) {
+    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, geometry.op);
+    args.workspace = workspace.data();
+  }
+  launch(geometry.op, id, args, device);
+}
+
+ConvShape with_pixels(ConvShape s, const Tensor* x, const Tensor* y) {
+  s.x_pixel = x ? pixel_stride(*x) : s.c;
+  s.y_pixel = y ? pixel_stride(*y) : s.k;
+  return s;
+}
+
+const void* address(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
+
+void launch_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y,
+                    Activation activation) {
+  const ConvShape s = with_pixels(geometry.shape, &x, nullptr);
+  if (s.n == 0) return;
+  if (!is_pointwise(s))
+    return run(geometry, kernel::conv_forward,
+               ConvForwardArgs{.x = x.data(), .w = w.data(), .bias = address(bias), .y = y.data(), .shape = s, .activation = activation},
+               x.device());
+  run_gemm(geometry.op,
+           {.a = x.data(),
+            .b = w.data(),
+            .bias = address(bias),
+            .c = y.data(),
+            .m = s.n * s.in.count(),
+            .n = s.k,
+            .k = s.c,
+            .a_row = s.x_pixel,
+            .a_col = 1,
+            .b_row = 1,
+            .b_col = s.c,
+            .c_row = s.k,
+            .dtype = s.dtype,
+            .out_dtype = s.dtype,
+            .activation = activation},
+           x.device());
+}
+
+void launch_backward_data(const ConvGeometry& geometry, const Tensor& dy, const Tensor& w, const Tensor& bias, const Tensor& dx) {
+  const ConvShape s = with_pixels(geometry.shape, nullptr, &dy);
+  if (s.n == 0) return;
+  if (!is_pointwise(s))
+    return run(geometry, kernel::conv_backward_data,
+               ConvBackwardDataArgs{.dy = dy.data(), .w = w.data(), .bias = address(bias), .dx = dx.data(), .shape = s}, dy.device());
+  run_gemm(geometry.op,
+           {.a = dy.data(),
+            .b = w.data(),
+            .bias = address(bias),
+            .c = dx.data(),
+            .m = s.n * s.in.count(),
+            .n = s.c,
+            .k = s.k,
+            .a_row = s.y_pixel,
+            .a_col = 1,
+            .b_row = s.c,
+            .b_col = 1,
+            .c_row = s.c,
+            .dtype = s.dtype,
+            .out_dtype = s.dtype},
+           dy.device());
+}
+
+struct WeightGradients {
+  Tensor weight, bias;
+};
+
+// --- Recorded ---------------------------------------------------------------------------------------------------------
+
+// Over everything but the channels.
+Tensor channel_sums(const Tensor& g) {
+  Shape dims{0};
+  for (int i = 2; i < g.ndim(); ++i) dims.push_back(i);
+  return reduce(ReduceOp::sum, g, dims, false);
+}
+
+// Not recorded. The gradient of the bias comes from the same pass over dy.
+WeightGradients weight_gradients(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, bool with_bias) {
+  const ConvShape s = with_pixels(geometry.shape, &x, &dy);
+  if (s.n == 0) return {zeros(geometry.w_shape(), s.dtype), with_bias ? zeros({s.k}, s.dtype) : Tensor()};
+  const Tensor dw = Tensor::empty(geometry.w_shape(), s.dtype, x.device(), geometry.op);
+  Tensor dbias;
+  if (is_pointwise(s)) {
+    run_gemm(geometry.op,
+             {.a = dy.data(),
+              .b = x.data(),
+              .c = dw.data(),
+              .m = s.k,
+              .n = s.c,
+              .k = s.n * s.in.count(),
+              .a_row = 1,
+              .a_col = s.y_pixel,
+              .b_row = s.x_pixel,
+              .b_col = 1,
+              .c_row = s.c,
+              .dtype = s.dtype,
+              .out_dtype = s.dtype},
+             x.device());
+    if (with_bias) dbias = channel_sums(dy.detach());
+    return {dw, dbias};
+  }
+  if (with_bias) dbias = Tensor::empty({s.k}, s.dtype, x.device(), geometry.op);
+  ConvBackwardWeightArgs args{.x = x.data(), .dy = dy.data(), .dw = dw.data(), .shape = s};
+  if (with_bias) args.dbias = dbias.data();
+  run(geometry, kernel::conv_backward_weight, args, x.device());
+  return {dw, dbias};
+}
+
+Tensor forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& bias, Activation activation);
+Tensor weight_gradient(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy);
+
+// dx of (dy, w), plus `bias`: the transposed convolution.
+Tensor backward_data(const ConvGeometry& geometry, const Tensor& dy_any, const Tensor& w_any, const Tensor& bias) {
+  const Tensor dy = in_pixels(geometry, dy_any), w = contiguous(w_any);
+  const Tensor dx = empty_pixels(geometry, geometry.x_shape());
+  launch_backward_data(geometry, dy, w, bias.defined() ? contiguous(bias.detach()) : Tensor(), dx);
+  if (!any_requires_grad({&dy, &w, &bias})) return dx;
+  const Saved saved_dy = w.requires_grad() ? Saved::input(dy) : Saved(), saved_w = dy.requires_grad() ? Saved::input(w) : Saved();
+  record(geometry.op, dx, {&dy, &w, &bias}, [geometry, saved_dy, saved_w](const Node& node, const Tensor& given) -> Grads {
+    const Tensor g = in_pixels(geometry, given);
+    Grads grads(3);
+    if (node.needs(0)) grads[0] = forward(geometry, g, saved_w.get(node), {}, Activation::None);
+    if (node.needs(1)) grads[1] = weight_gradient(geometry, g, saved_dy.get(node));
+    if (node.needs(2)) grads[2] = channel_sums(g);
+    return grads;
+  });
+  return dx;
+}
+
+// dw of (x, dy).
+Tensor weight_gradient(const ConvGeometry& geometry, const Tensor& x_any, const Tensor& dy_any) {
+  const Tensor x = in_pixels(geometry, x_any), dy = in_pixels(geometry, dy_any);
+  const Tensor dw = weight_gradients(geometry, x, dy, false).weight;
+  if (!any_requires_grad({&x, &dy})) return dw;
+  const Saved saved_x = dy.requires_grad() ? Saved::input(x) : Saved(), saved_dy = x.requires_grad() ? Saved::input(dy) : Saved();
+  record(geometry.op, dw, {&x, &dy}, [geometry, saved_x, saved_dy](const Node& node, const Tensor& g) -> Grads {
+    Grads grads(2);
+    if (node.needs(0)) grads[0] = backward_data(geometry, saved_dy.get(node), g, {});
+    if (node.needs(1)) grads[1] = forward(geometry, saved_x.get(node), g, {}, Activation::None);
+    return grads;
+  });
+  return dw;
+}
+
+// Of w and bias, as far as they are needed.
+void add_weight_gradients(const ConvGeometry& geometry, const Node& node, const Saved& x, const Tensor& g, Grads& grads) {
+  if (node.needs(1) && !GradMode::enabled()) {
+    const WeightGradients both = weight_gradients(geometry, x.get(node), g, node.needs(2));
+    grads[1] = both.weight;
+    grads[2] = both.bias;
+    return;
+  }
+  if (node.needs(1)) grads[1] = weight_gradient(geometry, x.get(node), g);
+  if (node.needs(2)) grads[2] = channel_sums(g);
+}
+
+// y of (x, w).
+Tensor forward(const ConvGeometry& geometry, const Tensor& x_any, const Tensor& w_any, const Tensor& bias, Activation activation) {
+  const Tensor x = in_pixels(geometry, x_any), w = contiguous(w_any);
+  const Tensor y = empty_pixels(geometry, geometry.y_shape());
+  launch_forward(geometry, x, w, bias.defined() ? contiguous(bias.detach()) : Tensor(), y, activation);
+  if (!any_requires_grad({&x, &w, &bias})) return y;
+  const Saved saved_x = w.requires_grad() ? Saved::input(x) : Saved(), saved_w = x.requires_grad() ? Saved::input(w) : Saved();
+  const Saved output = activation == Activation::None ? Saved() : Saved::output(y);
+  record(geometry.op, y, {&x, &w, &bias}, [geometry, saved_x, saved_w, output, activation](const Node& node, const Tensor& dy) -> Grads {
+    const Tensor given = in_pixels(geometry, dy);
+    const Tensor g = activation == Activation::None ? given : activation_gradient(activation, given, output.get(node));
+    Grads grads(3);
+    if (node.needs(0)) grads[0] = backward_data(geometry, g, saved_w.get(node), {});
+    add_weight_gradients(geometry, node, saved_x, g, grads);
+    return grads;
+  });
+  return y;
+}
+
+// --- Border -----------------------------------------------------------------------------------------------------------
+
+// The halves go through float32; an input without a batch is a batch of one.
+template <class Fn>
+Tensor with_plain_operands(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, Fn&& fn) {
+  if (is_half(x.dtype())) {
+    const auto wide = [](const Tensor& t) { return t.defined() ? to_dtype(t, DType::Float32) : t; };
+    return to_dtype(with_plain_operands(dims, wide(x), wide(w), wide(bias), fn), x.dtype());
+  }
+  if (x.ndim() == dims + 2) return fn(x, w, bias);
+  return sole_name(squeeze(fn(unsqueeze(x, 0), w, bias), 0));
+}
+
+}  // namespace
+
+Tensor conv(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvSettings& settings, Activation activation) {
+  ConvGeometry geometry = conv_geometry(dims, x, w, bias, settings);
+  return with_plain_operands(dims, x, w, bias, [&](const Tensor& images, const Tensor& weight, const Tensor& offset) {
+    geometry.shape.dtype = images.dtype();
+    return forward(geometry, images, weight, offset, activation);
+  });
+}
+
+Tensor conv_transpose(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvSettings& settings) {
+  ConvGeometry geometry = conv_transpose_geometry(dims, x, w, bias, settings);
+  return with_plain_operands(dims, x, w, bias, [&](const Tensor& images, const Tensor& weight, const Tensor& offset) {
+    geometry.shape.dtype = images.dtype();
+    return backward_data(geometry, images, weight, offset);
+  });
+}
+
+}  // namespace dnncore::ops
