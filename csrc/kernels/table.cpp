@@ -30,12 +30,19 @@ int64_t gemm_packed_bytes(const GemmPackArgs& args);
 
 namespace {
 
-template <class Args, void (*body)(const Args&, const Tasks&), Schedule (*schedule)(const Args&),
-          int64_t (*workspace)(const Args&) = nullptr>
+template <class Args, int64_t (*... workspace)(const Args&)>
+constexpr auto erased_workspace() -> int64_t (*)(const void*) {
+  if constexpr (sizeof...(workspace) == 0)
+    return nullptr;
+  else
+    return [](const void* args) { return (workspace(*static_cast<const Args*>(args)), ...); };
+}
+
+template <class Args, void (*body)(const Args&, const Tasks&), Schedule (*schedule)(const Args&), int64_t (*... workspace)(const Args&)>
 constexpr CpuKernel erased{
     [](const void* args, const Tasks& tasks) { body(*static_cast<const Args*>(args), tasks); },
     [](const void* args) { return schedule(*static_cast<const Args*>(args)); },
-    workspace == nullptr ? nullptr : +[](const void* args) { return workspace(*static_cast<const Args*>(args)); },
+    erased_workspace<Args, workspace...>(),
 };
 
 }  // namespace
