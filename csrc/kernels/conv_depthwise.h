@@ -2,10 +2,16 @@
 // kernels of conv.h hand over when is_depthwise().
 #pragma once
 
-#include "core/parallel.h"
 #include "kernels/conv.h"
+#include "kernels/gemm_plan.h"
 
 namespace dnncore::DNNCORE_ISA {
+
+// Positions i in [0, count) with 0 <= first + i * step < extent.
+inline Range positions_inside(int64_t first, int64_t step, int64_t count, int64_t extent) {
+  const int64_t begin = first >= 0 ? 0 : std::min(count, ceil_div(-first, step));
+  return {begin, first >= extent ? begin : std::max(begin, std::min(count, (extent - 1 - first) / step + 1))};
+}
 
 inline bool is_depthwise(const ConvShape& s) { return s.groups > 1 && s.c == s.groups && s.k == s.groups; }
 

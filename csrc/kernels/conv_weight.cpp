@@ -19,8 +19,7 @@ template <class T>
 void copy_pixels(T* to, int64_t to_step, const T* row, int64_t pixel, int64_t first, int64_t pixel_step, int64_t pixels, int64_t extent,
                  int64_t count) {
   constexpr int N = Vec<T>::N;
-  const int64_t begin = first >= 0 ? 0 : std::min(pixels, ceil_div(-first, pixel_step));
-  const int64_t end = first >= extent ? begin : std::max(begin, std::min(pixels, (extent - 1 - first) / pixel_step + 1));
+  const auto [begin, end] = positions_inside(first, pixel_step, pixels, extent);
   for (int64_t i = 0; i < begin; ++i) std::fill_n(to + i * to_step, count, T{0});
   for (int64_t i = end; i < pixels; ++i) std::fill_n(to + i * to_step, count, T{0});
   if (begin == end) return;
@@ -42,10 +41,7 @@ void copy_pixels(T* to, int64_t to_step, const T* row, int64_t pixel, int64_t fi
 
 // Output rows of the chunk whose input row for filter row `r` exists.
 Range rows_inside(const ConvShape& s, const WeightChunk& chunk, int64_t r) {
-  const int64_t first = chunk.h.begin * s.stride.h - s.pad.h + r * s.dilation.h;
-  const int64_t begin = first >= 0 ? 0 : std::min(chunk.h.size(), ceil_div(-first, s.stride.h));
-  const int64_t end = first >= s.in.h ? begin : std::max(begin, std::min(chunk.h.size(), (s.in.h - 1 - first) / s.stride.h + 1));
-  return {begin, end};
+  return positions_inside(chunk.h.begin * s.stride.h - s.pad.h + r * s.dilation.h, s.stride.h, chunk.h.size(), s.in.h);
 }
 
 // Fewer, longer loops where pixels lie at one distance throughout.
