@@ -275,12 +275,46 @@ def _conv_backward_weight() -> list[np.ndarray]:
     return found
 
 
+def _pooled(function: Callable[..., dnn.Tensor]) -> list[np.ndarray]:
+    found = []
+    for shape in ((6, 70, 41, 37), (40, 3, 29, 31)):
+        leaf = tensor(_random(*shape).round(1)).requires_grad_()
+        y = function(leaf)
+        y.backward(tensor(_random(*y.shape, seed=1)))
+        found += [y, leaf.grad]
+    return [numbers(y) for y in found]
+
+
+def _max_pool() -> list[np.ndarray]:
+    return [
+        *_pooled(lambda x: nn.functional.max_pool2d(x, 3, 2, 1)),
+        *_pooled(lambda x: nn.functional.max_pool2d(x, 2)),
+        *_pooled(lambda x: nn.functional.adaptive_max_pool2d(x, 9)),
+    ]
+
+
+def _max_pool_indices() -> list[np.ndarray]:
+    x = tensor(_random(6, 70, 41, 37))
+    return [numbers(nn.functional.max_pool2d(x, *sizes, return_indices=True)[1]) for sizes in ((3, 2, 1), (17, 3), (2,))]
+
+
+def _avg_pool() -> list[np.ndarray]:
+    windows = [(3, 2, 1), (3, 2, 1, False, False), (2,)]
+    found = [part for sizes in windows for part in _pooled(lambda x, sizes=sizes: nn.functional.avg_pool2d(x, *sizes))]
+    return found + _pooled(lambda x: nn.functional.adaptive_avg_pool2d(x, 9))
+
+
 KERNELS = {
     "conv_forward": KernelCase(_conv_forward, exact=False),
     "conv_backward_data": KernelCase(_conv_backward_data, exact=False),
     "conv_backward_weight": KernelCase(_conv_backward_weight, exact=False),
     "gemm": KernelCase(_gemm, exact=False),
     "gemm_pack": KernelCase(_gemm_pack, exact=False),
+    "max_pool": KernelCase(_max_pool, exact=False),
+    "max_pool_backward": KernelCase(_max_pool, exact=False),
+    "max_pool_indices": KernelCase(_max_pool_indices, exact=True),
+    "avg_pool": KernelCase(_avg_pool, exact=False),
+    "avg_pool_backward": KernelCase(_avg_pool, exact=False),
     "unary": KernelCase(_unary, exact=False),
     "binary": KernelCase(_binary, exact=False),
     "where": KernelCase(_where, exact=True),

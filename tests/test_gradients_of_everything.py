@@ -459,6 +459,25 @@ RANDOM = {
     "F.rrelu": reseeded(over(SHAPES, lambda f, x: f(x, training=True))),
 }
 
+POOLED = {
+    1: ((2, 3, 7), (1, 1, 5), (0, 3, 4), (3, 4), (1, 17, 6)),
+    2: ((2, 3, 5, 4), (1, 1, 3, 3), (0, 3, 4, 5), (3, 4, 5), (1, 17, 3, 4)),
+    3: ((2, 3, 3, 2, 3), (1, 1, 3, 3, 3), (0, 3, 4, 2, 2), (3, 2, 3, 2), (1, 17, 2, 2, 3)),
+}
+POOLS = {
+    f"F.{name}_pool{n}d": [
+        case
+        for settings in ((2,), (2, 1), (3, 2, 1))
+        for case in given(*((shape, *settings) for shape in shapes if min(shape[-n:]) >= 3 or len(settings) < 3))
+    ]
+    for n, shapes in POOLED.items()
+    for name in ("max", "avg")
+} | {
+    f"F.adaptive_{name}_pool{n}d": [case for size in (1, 2, 3) for case in given(*((shape, size) for shape in shapes))]
+    for n, shapes in POOLED.items()
+    for name in ("max", "avg")
+}
+
 # --- Losses: every case of loss_cases.py, and the first of each function in more shapes -------------------------------
 
 BY_ROWS = (
@@ -511,7 +530,7 @@ LOSSES["F.triplet_margin_with_distance_loss"] = over([(shape,) * 3 for shape in 
 
 # --- The lists --------------------------------------------------------------------------------------------------------
 
-DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | LOSSES
+DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | POOLS | LOSSES
 
 NOT_DIFFERENTIABLE = {
     "made from sizes, numbers or files": """

@@ -117,6 +117,7 @@ void bind_plan(py::module_& m);
 void bind_materialize(py::module_& m);
 void bind_select(py::module_& m);
 void bind_arrange(py::module_& m);
+void bind_pool(py::module_& m);
 void bind_compose(py::module_& m);
 void bind_conv(py::module_& m);
 void bind_system(py::module_& m);

@@ -13,6 +13,7 @@
 #include "kernels/index.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise_loss.h"
+#include "kernels/pool.h"
 #include "kernels/random.h"
 #include "kernels/reduce.h"
 #include "kernels/softmax.h"

@@ -939,6 +939,30 @@ def _activation(
     name: str, input: Tensor, a: _float = 0.0, b: _float = 0.0, c: _float = 0.0, inplace: _bool = False
 ) -> Tensor: ...
 def _dropout(input: Tensor, p: _float, inplace: _bool = False) -> Tensor: ...
+def _max_pool(
+    spatial: _int,
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None,
+    padding: _int | Sequence[_int],
+    dilation: _int | Sequence[_int],
+    ceil_mode: _bool,
+    return_indices: _bool,
+) -> Any: ...
+def _avg_pool(
+    spatial: _int,
+    input: Tensor,
+    kernel_size: _int | Sequence[_int],
+    stride: _int | Sequence[_int] | None,
+    padding: _int | Sequence[_int],
+    ceil_mode: _bool,
+    count_include_pad: _bool,
+    divisor_override: _int | None,
+) -> Tensor: ...
+def _adaptive_max_pool(
+    spatial: _int, input: Tensor, output_size: _int | Sequence[_int | None] | None, return_indices: _bool
+) -> Any: ...
+def _adaptive_avg_pool(spatial: _int, input: Tensor, output_size: _int | Sequence[_int | None] | None) -> Tensor: ...
 def _gather_batches(tensors: Sequence[Tensor], order: Tensor, begin: _int, end: _int, size: _int) -> list[tuple[Tensor, ...]]: ...
 def _slice_batches(tensors: Sequence[Tensor], begin: _int, end: _int, size: _int) -> list[tuple[Tensor, ...]]: ...
 def _set_grad_enabled(enabled: _bool) -> _bool: ...

@@ -3,6 +3,7 @@
 #include "kernels/contracts.h"
 #include "kernels/kernels.h"
 #include "loss_cases.h"
+#include "pool_cases.h"
 
 using namespace dnncore;
 using namespace dnncore::test;

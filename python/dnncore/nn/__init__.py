@@ -55,6 +55,20 @@ from dnncore.nn.margin_loss import (
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from dnncore.nn.parameter_container import ParameterDict, ParameterList
+from dnncore.nn.pool import (
+    AdaptiveAvgPool1d,
+    AdaptiveAvgPool2d,
+    AdaptiveAvgPool3d,
+    AdaptiveMaxPool1d,
+    AdaptiveMaxPool2d,
+    AdaptiveMaxPool3d,
+    AvgPool1d,
+    AvgPool2d,
+    AvgPool3d,
+    MaxPool1d,
+    MaxPool2d,
+    MaxPool3d,
+)
 from dnncore.nn.softmax import LogSoftmax, Softmax, Softmax2d, Softmin
 
 __all__ = [
@@ -63,7 +77,16 @@ __all__ = [
     "GELU",
     "GLU",
     "SELU",
+    "AdaptiveAvgPool1d",
+    "AdaptiveAvgPool2d",
+    "AdaptiveAvgPool3d",
+    "AdaptiveMaxPool1d",
+    "AdaptiveMaxPool2d",
+    "AdaptiveMaxPool3d",
     "AlphaDropout",
+    "AvgPool1d",
+    "AvgPool2d",
+    "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
     "Bilinear",
@@ -100,6 +123,9 @@ __all__ = [
     "LogSoftmax",
     "MSELoss",
     "MarginRankingLoss",
+    "MaxPool1d",
+    "MaxPool2d",
+    "MaxPool3d",
     "Maxout",
     "Mish",
     "Module",
