@@ -37,6 +37,7 @@ _FAMILIES = {
     "loss": "losses with their gradients",
     "optim": "steps of optimizers",
     "train": "whole training steps of perceptrons with Adam, in Python and captured",
+    "conv": "convolutions of well-known networks, forward and both gradients",
     "overhead": "what a call costs when there is nothing to compute",
 }
 _FAMILY_LINES = "\n".join(f"  {name:<12} {title}" for name, title in {**_FAMILIES, "all": "all of these"}.items())

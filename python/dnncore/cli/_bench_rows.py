@@ -2,7 +2,7 @@
 
 A row makes its call for one library at a time: dnncore and PyTorch by their common words, NumPy in its best form. All get the
 same numbers, N(0, 1) or their absolute values. Peers write into a prepared result where they can; dnncore makes a fresh tensor
-every time.
+every time. Images are channels-last for dnncore, and for PyTorch as it likes them better in the row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dnncore as dnn
-from dnncore.cli import _bench_numpy
+from dnncore.cli import _bench_images, _bench_numpy
+from dnncore.cli._bench_images import normal as _normal
+from dnncore.cli._bench_shapes import CONVOLUTIONS
 from dnncore.cli._bench_timing import Call
 
 # Largest difference over the largest value; a rounding of float32 is 6e-8 of it.
@@ -35,10 +37,6 @@ class Row(NamedTuple):
     unit: str
     tolerance: float
     make: Callable[[Any], Call | None]
-
-
-def _normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng([*shape, seed]).standard_normal(shape, dtype=np.float32)
 
 
 def _given(library: Any, array: NDArray[Any]) -> Any:
@@ -268,6 +266,19 @@ def train() -> Iterator[Row]:
         for form in ("eager", "captured"):
             label = f"{'-'.join(map(str, sizes))}, {batch}, {form}"
             yield Row(label, work, "GF/s", _SUM, partial(_training_step, sizes, batch, loss, form == "captured"))
+
+
+def _in_layouts(make: Callable[[str, Any], Call], library: Any) -> Call:
+    if library is dnn or library is np:
+        return make(_bench_images.LAYOUTS[library is dnn], library)
+    return _bench_images.better_layout(lambda layout: make(layout, library))
+
+
+def conv() -> Iterator[Row]:
+    for shape in CONVOLUTIONS:
+        for direction in shape.directions:
+            make = partial(_bench_images.convolution, shape, direction)
+            yield Row(f"{shape.id} {shape.name} {direction}", shape.flops, "GF/s", 1e-4, partial(_in_layouts, make))
 
 
 def _tiny_calls(library: Any) -> dict[str, Call]:

@@ -72,7 +72,7 @@ CONVOLUTIONS = (
     Convolution("C12", "ResNet-18 l2.0", 8, 64, 56, 56, 128, 3, 3, 2, 1),
     Convolution("C13", "ResNet-18 l3", 8, 256, 14, 14, 256, 3, 3, 1, 1),
     Convolution("C14", "ResNet-18 l4", 8, 512, 7, 7, 512, 3, 3, 1, 1),
-    Convolution("C15", "ResNet-50 expand", 8, 64, 56, 56, 256, 1, 1, 1, 0),
+    Convolution("C15", "ResNet-50 out", 8, 64, 56, 56, 256, 1, 1, 1, 0),
     Convolution("C16", "ResNet-50 l3", 8, 1024, 14, 14, 256, 1, 1, 1, 0),
     Convolution("C17", "ResNet-50 proj", 8, 256, 56, 56, 512, 1, 1, 2, 0),
     Convolution("C18", "GoogLeNet 3a", 16, 16, 28, 28, 32, 5, 5, 1, 2),
@@ -110,10 +110,11 @@ POOLS = (
     Pool("max", 8, 64, 112, 112, 3, 2, 1),  # P3: ResNet
     Pool("avg", 8, 2048, 7, 7, 7, 7, 0),  # P3: ResNet-50, its end
     Pool("avg", 64, 6, 28, 28, 2, 2, 0),  # LeNet-5 as published
+    Pool("max", 16, 480, 14, 14, 3, 1, 1),  # GoogLeNet
     Pool("max", 32, 64, 112, 112, 2, 2, 0),  # out of cache
     Pool("avg", 32, 64, 112, 112, 2, 2, 0),
     Pool("max", 32, 64, 112, 112, 3, 2, 1),
 )
 
-BATCH_NORMS = ((8, 64, 56, 56), (128, 16, 32, 32), (32, 64, 112, 112))  # N1, and one out of cache
-LAYER_NORMS = ((4096, 768), (32768, 768))  # N2, and one out of cache
+BATCH_NORMS = ((32, 512, 4, 4), (128, 64, 8, 8), (8, 64, 56, 56), (128, 16, 32, 32), (32, 64, 112, 112))  # N1, and others
+LAYER_NORMS = ((512, 128), (256, 512), (4096, 768), (32768, 768))  # N2, and others; the last of each is out of cache

@@ -52,6 +52,12 @@ def _calls_for(call: Call, seconds: float) -> int:
     return max(1, math.ceil(count * seconds / elapsed))
 
 
+def seconds_of(call: Call, tries: int) -> float:
+    """Return the least seconds of some calls, after an untimed one."""
+    call()
+    return min(_timed(call, 1) for _ in range(tries))
+
+
 def _timed(call: Call, count: int) -> float:
     repeat = range(count)
     start = time.perf_counter()

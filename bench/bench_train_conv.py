@@ -1,0 +1,201 @@
+"""Training steps of convolutional networks: dnncore in Python and captured, PyTorch at its best, and the peaks of memory.
+
+dnncore gets its images as they come, (N, C, H, W) in that order. PyTorch runs eagerly with its fused optimizer, with everything
+in that order (`NCHW`) and channels-last (`last`), and with --compile compiled, channels-last; `x torch` and `captured x` are
+against the best of them. `kernels` and `floor` are as in bench_train_step.py. With --memory every contender also trains alone in
+a process of its own: `MB` is by how much its resident memory grew at most, over what the loaded libraries take.
+"""
+
+import importlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+import common  # first: clears OPENBLAS_CORETYPE
+import dnncore as dnn
+import networks
+import numpy as np
+
+
+class Job(NamedTuple):
+    """One row."""
+
+    name: str
+    batch: int
+    images: tuple[int, int, int]
+    classes: int
+    build: Callable
+    settings: dict[str, float]
+
+    @property
+    def label(self):
+        return f"{self.name}, {self.batch}"
+
+
+SGD, MOMENTUM = {"lr": 0.01}, {"lr": 0.01, "momentum": 0.9}
+JOBS = [
+    Job("LeNet-5", 64, (1, 32, 32), 10, networks.lenet5, SGD),
+    Job("ResNet-20", 128, (3, 32, 32), 10, networks.resnet20, MOMENTUM),
+    Job("ResNet-18", 32, (3, 32, 32), 10, networks.resnet18, MOMENTUM),
+    Job("AlexNet", 16, (3, 224, 224), 1000, networks.alexnet, MOMENTUM),
+    Job("GoogLeNet", 16, (3, 224, 224), 1000, networks.googlenet, MOMENTUM),
+]
+TOLERANCE = 1e-4  # of the losses of the first three steps
+CONTENDERS = {"ours": {}, "captured": {"captured": True}, "NCHW": {}, "last": {"last": True}}
+PEERS = ("NCHW", "last", "compiled")
+
+COLUMNS = [
+    ("network, batch", 16, ""),
+    ("threads", 7, "d"),
+    ("ours ms", 8, ".2f"),
+    ("captured", 8, ".2f"),
+    ("spread", 6, ".2f"),
+    ("kernels", 8, ".2f"),
+    ("floor ms", 8, ".2f"),
+    ("fraction", 8, ".3f"),
+    ("NCHW ms", 8, ".2f"),
+    ("last ms", 8, ".2f"),
+    ("compiled", 8, ".2f"),
+    ("x torch", 7, ".2f"),
+    ("captured x", 10, ".2f"),
+    ("MB ours", 7, ".0f"),
+    ("captured MB", 11, ".0f"),
+    ("NCHW MB", 7, ".0f"),
+    ("last MB", 7, ".0f"),
+]
+
+
+def data(job):
+    random = np.random.default_rng(job.batch)
+    return random.standard_normal((job.batch, *job.images), dtype=np.float32), random.integers(0, job.classes, job.batch)
+
+
+def initial(job):
+    """The values every contender starts from, by name: dnncore's."""
+    dnn.manual_seed(0)
+    return {name: value.numpy().copy() for name, value in job.build(dnn).state_dict().items()}
+
+
+def step_of(lib, job, state=None, wide=False, last=False, captured=False, compiled=False):
+    """A step, and its arguments."""
+    x, target = data(job)
+    x, target = lib.from_numpy(x), lib.from_numpy(target)
+    model = job.build(lib)
+    if state is not None:
+        model.load_state_dict({name: lib.from_numpy(value) for name, value in state.items()})
+    if wide:
+        model, x = model.double(), x.double()
+    if last:
+        model, x = model.to(memory_format=lib.channels_last), x.to(memory_format=lib.channels_last)
+    optimizer = lib.optim.SGD(model.parameters(), **job.settings, **({} if lib is dnn else {"fused": True}))
+    loss_of = lib.nn.CrossEntropyLoss()
+
+    def forward(x, target):
+        return loss_of(model(x), target)
+
+    if compiled:
+        forward = lib.compile(forward)
+
+    def step(x, target):
+        optimizer.zero_grad()
+        loss = forward(x, target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return (dnn.capture(step) if captured else step), (x, target)
+
+
+def bound(step, arguments):
+    return lambda: step(*arguments)
+
+
+def measure(report, ceilings, job, count, options, torch):
+    state = initial(job)
+    captured, arguments = step_of(dnn, job, state, captured=True)
+    found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(captured, arguments)}
+    if torch is not None:
+        found |= {who: bound(*step_of(torch, job, state, **CONTENDERS[who])) for who in ("NCHW", "last")}
+        if options.compile:
+            found["compiled"] = bound(*step_of(torch, job, state, last=True, compiled=True))
+    exact = bound(*step_of(dnn, job, state, wide=True))
+    for _ in range(3):
+        common.check(job.label, found, common.to_numpy(exact()), TOLERANCE)
+    del exact
+    (plan,) = captured.plans
+    found["kernels"] = lambda: plan.run_kernels(arguments)
+    timings = common.compare(found, options.quick)
+    best = min((timings[who] for who in PEERS if who in timings), key=lambda timing: timing.median, default=None)
+    ceiling, millis = ceilings.fma(count), {who: timing.median * 1e3 for who, timing in timings.items()}
+    values = {
+        "network, batch": job.label,
+        "threads": count,
+        "ours ms": millis["ours"],
+        "captured": millis["captured"],
+        "spread": timings["captured"].spread,
+        "kernels": millis["kernels"],
+        "floor ms": ceiling and 1e-6 * plan.flops / ceiling,
+        "fraction": ceiling and 1e-6 * plan.flops / ceiling / millis["captured"],
+        "NCHW ms": millis.get("NCHW"),
+        "last ms": millis.get("last"),
+        "compiled": millis.get("compiled"),
+        "x torch": common.ratio(best, timings["ours"]),
+        "captured x": common.ratio(best, timings["captured"]),
+        **(peaks(job, count, torch) if options.memory else {}),
+    }
+    report.row(values, timings=timings)
+
+
+def peaks(job, count, torch):
+    """MB by column, each contender in a process of its own."""
+    names = {"ours": "MB ours", "captured": "captured MB", "NCHW": "NCHW MB", "last": "last MB"}
+    found = {}
+    for who, column in names.items():
+        if torch is None and who in PEERS:
+            continue
+        command = [sys.executable, __file__, "--alone", who, "--filter", job.label, "--threads", str(count)]
+        found[column] = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    return found
+
+
+def resident(field):
+    """MB: VmRSS is what the process holds, VmHWM the most it held."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) / 1024 for line in status if line.startswith(field))
+
+
+def peak_alone(job, who, count):
+    """Train for five steps and return by how many MB the process grew at most."""
+    torch = importlib.import_module("torch") if who in PEERS else None
+    with common.Threads(count, torch):
+        before = resident("VmRSS")
+        step, arguments = step_of(torch or dnn, job, **CONTENDERS[who])
+        for _ in range(5):
+            step(*arguments)
+        return resident("VmHWM") - before
+
+
+def main():
+    options = common.arguments(
+        __doc__,
+        compile={"action": "store_true", "help": "compile PyTorch's forward and backward too"},
+        memory={"action": "store_true", "help": "measure the peaks of memory"},
+        alone={"choices": CONTENDERS, "help": "print the peak of one contender, and nothing else"},
+    )
+    jobs = [job for job in JOBS if options.filter in job.label]
+    if options.alone:
+        print(peak_alone(jobs[0], options.alone, options.threads[0]))
+        return
+    torch = common.find_torch(options)
+    ceilings = common.Ceilings(options.quick)
+    report = common.Report("training step of convolutional networks", options, COLUMNS, torch)
+    for count in options.threads:
+        with common.Threads(count, torch):
+            for job in jobs:
+                measure(report, ceilings, job, count, options, torch)
+    report.finish(ceilings)
+
+
+if __name__ == "__main__":
+    main()
