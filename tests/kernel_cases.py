@@ -304,6 +304,26 @@ def _avg_pool() -> list[np.ndarray]:
     return found + _pooled(lambda x: nn.functional.adaptive_avg_pool2d(x, 9))
 
 
+def _norms() -> list[np.ndarray]:
+    """Channels last and first, rows, groups, with results and gradients."""
+    found = []
+    layers = (
+        nn.Sequential(nn.BatchNorm2d(35), nn.ReLU()),
+        nn.GroupNorm(5, 35),
+        nn.InstanceNorm2d(35, affine=True),
+        nn.LayerNorm(67),
+    )
+    for layer in layers:
+        for last in (False, True):
+            x = tensor(_random(4, 35, 31, 67) + 3)
+            x = (x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) if last else x).detach().requires_grad_()
+            y = layer(x)
+            y.backward(tensor(_random(4, 35, 31, 67, seed=1)))
+            found += [y, x.grad, *(parameter.grad for parameter in layer.parameters()), *layer.buffers()]
+            layer.zero_grad()
+    return [numbers(y) for y in found]
+
+
 KERNELS = {
     "conv_forward": KernelCase(_conv_forward, exact=False),
     "conv_backward_data": KernelCase(_conv_backward_data, exact=False),
@@ -336,6 +356,8 @@ KERNELS = {
     "cumulate": KernelCase(_cumulate, exact=False),
     "cross_entropy": KernelCase(_cross_entropy, exact=False),
     "optimizer": KernelCase(_optimizer, exact=False),
+    "norm": KernelCase(_norms, exact=False),
+    "norm_backward": KernelCase(_norms, exact=False),
     "softmax": KernelCase(_softmax, exact=False),
     "softmax_backward": KernelCase(_softmax_backward, exact=False),
     "pointwise_loss": KernelCase(_pointwise_loss, exact=False),

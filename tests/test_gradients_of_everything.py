@@ -448,6 +448,41 @@ for _name, _case in ACTIVATIONS.items():  # their calls know the function
     _row = LAYERS.setdefault(f"F.{_name.split(',')[0].removesuffix('_tanh')}", [])
     _row += over(SHAPES, lambda f, x, call=_case.call: call(x))
 
+# input, weight, bias
+BY_CHANNEL = [
+    ((2, 4, 3), (4,), (4,)),
+    ((5, 2), (2,), (2,)),
+    ((0, 2, 3), (2,), (2,)),
+    ((1, 2, 7), (2,), (2,)),
+    ((3, 2, 2, 2), (2,), (2,)),
+]
+BY_ROW = [((3, 5), (5,), (5,)), ((2, 1, 7), (7,), (7,)), ((0, 3), (3,), (3,)), ((4,), (4,), (4,)), ((2, 3, 3), (3, 3), (3, 3))]
+INSTANCES = [shapes for shapes in BY_CHANNEL if len(shapes[0]) > 2] + [((2, 3, 5), (3,), (3,)), ((1, 1, 5), (1,), (1,))]
+
+
+def running_statistics(shape: Shape) -> list[Tensor]:
+    return [tensor(np.linspace(low, 2, shape[0])) for low in (-1, 0.5)]
+
+
+NORMED = {
+    "F.batch_norm": [
+        *over(BY_CHANNEL, lambda f, x, w, b: f(x, None, None, w, b, True)),
+        *over([shapes[:1] for shapes in BY_CHANNEL], lambda f, x: f(x, None, None, training=True)),
+        *over(BY_CHANNEL, lambda f, x, w, b: f(x, *running_statistics(w.shape), w, b)),
+    ],
+    "F.instance_norm": [*over(INSTANCES, lambda f, x, w, b: f(x, None, None, w, b)), *over([s[:1] for s in INSTANCES])],
+    "F.group_norm": [
+        *over(BY_CHANNEL, lambda f, x, w, b: f(x, 1, w, b)),
+        *over([s for s in BY_CHANNEL if s[0] != (5, 2)], lambda f, x, w, b: f(x, 2, w, b)),
+    ],
+    "F.layer_norm": over(BY_ROW, lambda f, x, w, b: f(x, w.shape, w, b)),
+    "F.rms_norm": over([shapes[:2] for shapes in BY_ROW], lambda f, x, w: f(x, w.shape, w)),
+    "F.local_response_norm": over(
+        [(2, 3, 4), (1, 1, 1), (0, 3, 2), (1, 5, 2, 2), (2, 2, 3)], lambda f, x: f(x, 3, alpha=0.5, k=2.0)
+    ),
+    "F.local_contrast_norm": over([(1, 1, 5, 5), (2, 3, 4, 3), (0, 2, 3, 3), (1, 2, 3, 7), (2, 1, 1, 5)], lambda f, x: f(x, 3)),
+}
+
 CHANNELS = [(2, 3, 4), (1, 1, 1), (0, 3, 2), (3, 5, 1), (2, 7, 3)]
 RANDOM = {
     "F.dropout": reseeded(over(SHAPES, lambda f, x: f(x, 0.4))),
@@ -530,7 +565,7 @@ LOSSES["F.triplet_margin_with_distance_loss"] = over([(shape,) * 3 for shape in 
 
 # --- The lists --------------------------------------------------------------------------------------------------------
 
-DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | POOLS | LOSSES
+DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | NORMED | POOLS | LOSSES
 
 NOT_DIFFERENTIABLE = {
     "made from sizes, numbers or files": """

@@ -185,6 +185,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_ops(m);
   b::bind_activation(m);
   b::bind_loss(m);
+  b::bind_norm(m);
   b::bind_random(m);
   b::bind_repr(m);
   b::bind_train(m);

@@ -11,6 +11,7 @@
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
 #include "kernels/index.h"
+#include "kernels/norm.h"
 #include "kernels/optimizer.h"
 #include "kernels/pointwise_loss.h"
 #include "kernels/pool.h"

@@ -963,6 +963,33 @@ def _adaptive_max_pool(
     spatial: _int, input: Tensor, output_size: _int | Sequence[_int | None] | None, return_indices: _bool
 ) -> Any: ...
 def _adaptive_avg_pool(spatial: _int, input: Tensor, output_size: _int | Sequence[_int | None] | None) -> Tensor: ...
+def _batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: _bool,
+    momentum: _float | None,
+    eps: _float,
+    num_batches_tracked: Tensor | None = None,
+    activation: str | None = None,
+) -> Tensor: ...
+def _instance_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    use_input_stats: _bool,
+    momentum: _float,
+    eps: _float,
+) -> Tensor: ...
+def _group_norm(input: Tensor, num_groups: _int, weight: Tensor | None, bias: Tensor | None, eps: _float) -> Tensor: ...
+def _layer_norm(
+    input: Tensor, normalized_shape: Sequence[_int], weight: Tensor | None, bias: Tensor | None, eps: _float
+) -> Tensor: ...
+def _rms_norm(input: Tensor, normalized_shape: Sequence[_int], weight: Tensor | None, eps: _float | None) -> Tensor: ...
 def _gather_batches(tensors: Sequence[Tensor], order: Tensor, begin: _int, end: _int, size: _int) -> list[tuple[Tensor, ...]]: ...
 def _slice_batches(tensors: Sequence[Tensor], begin: _int, end: _int, size: _int) -> list[tuple[Tensor, ...]]: ...
 def _set_grad_enabled(enabled: _bool) -> _bool: ...

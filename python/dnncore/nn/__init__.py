@@ -20,10 +20,19 @@ from dnncore.nn.activation import (
 )
 from dnncore.nn.activation_hard import Hardshrink, Hardsigmoid, Hardswish, Hardtanh, Softshrink, Threshold
 from dnncore.nn.activation_learned import GLU, Maxout, PReLU, RReLU
+from dnncore.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d
 from dnncore.nn.container import ModuleDict, ModuleList, Sequential
 from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
 from dnncore.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from dnncore.nn.instancenorm import (
+    InstanceNorm1d,
+    InstanceNorm2d,
+    InstanceNorm3d,
+    LazyInstanceNorm1d,
+    LazyInstanceNorm2d,
+    LazyInstanceNorm3d,
+)
 from dnncore.nn.lazy import LazyLinear
 from dnncore.nn.linear import Bilinear, Flatten, Identity, Linear, Unflatten
 from dnncore.nn.loss import (
@@ -53,6 +62,7 @@ from dnncore.nn.margin_loss import (
     TripletMarginWithDistanceLoss,
 )
 from dnncore.nn.module import Module
+from dnncore.nn.normalization import GroupNorm, LayerNorm, LocalContrastNorm, LocalResponseNorm, RMSNorm
 from dnncore.nn.parameter import Buffer, Parameter, UninitializedBuffer, UninitializedParameter
 from dnncore.nn.parameter_container import ParameterDict, ParameterList
 from dnncore.nn.pool import (
@@ -89,6 +99,9 @@ __all__ = [
     "AvgPool3d",
     "BCELoss",
     "BCEWithLogitsLoss",
+    "BatchNorm1d",
+    "BatchNorm2d",
+    "BatchNorm3d",
     "Bilinear",
     "Buffer",
     "Conv1d",
@@ -107,6 +120,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "GaussianNLLLoss",
+    "GroupNorm",
     "Hardshrink",
     "Hardsigmoid",
     "Hardswish",
@@ -114,11 +128,23 @@ __all__ = [
     "HingeEmbeddingLoss",
     "HuberLoss",
     "Identity",
+    "InstanceNorm1d",
+    "InstanceNorm2d",
+    "InstanceNorm3d",
     "KLDivLoss",
     "L1Loss",
+    "LayerNorm",
+    "LazyBatchNorm1d",
+    "LazyBatchNorm2d",
+    "LazyBatchNorm3d",
+    "LazyInstanceNorm1d",
+    "LazyInstanceNorm2d",
+    "LazyInstanceNorm3d",
     "LazyLinear",
     "LeakyReLU",
     "Linear",
+    "LocalContrastNorm",
+    "LocalResponseNorm",
     "LogSigmoid",
     "LogSoftmax",
     "MSELoss",
@@ -141,6 +167,7 @@ __all__ = [
     "ParameterDict",
     "ParameterList",
     "PoissonNLLLoss",
+    "RMSNorm",
     "RReLU",
     "ReLU",
     "ReLU6",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, overload
 
 from dnncore._core import Tensor
 from dnncore.nn.activation import GELU, ReLU, Sigmoid, Tanh
+from dnncore.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d
 from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
 from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
@@ -20,11 +21,13 @@ L = TypeVar("L", bound="ModuleList")
 # Which activations a layer's kernel can apply: exact types only, a subclass may compute something else.
 _OF_CONV: dict[type[Module], str] = {ReLU: "relu", Tanh: "tanh", Sigmoid: "sigmoid"}
 _OF_LINEAR: dict[type[Module], str] = {**_OF_CONV, GELU: "gelu"}
+_OF_BATCH_NORM: dict[type[Module], str] = {ReLU: "relu"}
 _EPILOGUES: dict[type[Module], dict[type[Module], str]] = {
     Linear: _OF_LINEAR,
     Conv1d: _OF_CONV,
     Conv2d: _OF_CONV,
     Conv3d: _OF_CONV,
+    **dict.fromkeys((BatchNorm1d, BatchNorm2d, BatchNorm3d), _OF_BATCH_NORM),
 }
 
 
@@ -118,9 +121,9 @@ class _Indexed(Module):
 class Sequential(_Indexed):
     """Modules run one after the other.
 
-    A `Linear` or a convolution directly before a `ReLU`, `Tanh` or `Sigmoid` (a `Linear` also before a `GELU`) runs as one kernel
-    with the same result, unless a hook on either needs the value between them. ``+`` joins two, ``*`` repeats the modules
-    themselves; slices keep their names.
+    A `Linear` or a convolution directly before a `ReLU`, `Tanh` or `Sigmoid` (a `Linear` also before a `GELU`), and a batch
+    normalisation before a `ReLU`, run as one kernel with the same result, unless a hook on either needs the value between
+    them. ``+`` joins two, ``*`` repeats the modules themselves; slices keep their names.
 
     Parameters
     ----------

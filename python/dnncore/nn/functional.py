@@ -13,6 +13,7 @@ from dnncore.nn._functional_conv import *  # noqa: F403
 from dnncore.nn._functional_dropout import *  # noqa: F403
 from dnncore.nn._functional_loss import *  # noqa: F403
 from dnncore.nn._functional_margin import *  # noqa: F403
+from dnncore.nn._functional_norm import *  # noqa: F403
 from dnncore.nn._functional_pool import *  # noqa: F403
 from dnncore.nn._functional_softmax import *  # noqa: F403
 
