@@ -1,4 +1,4 @@
-// Convolution: the shapes C1-C21, forward and the two gradients.
+// Convolution: the shapes C1-C21, depthwise and grouped ones, forward and the two gradients.
 #include "bench.h"
 
 namespace dnncore::bench {
@@ -8,6 +8,7 @@ struct Case {
   const char* name;
   int64_t n, c, h, w, k, filter_h, filter_w, stride, pad;
   bool has_data_gradient = true;  // a network's first layer has none
+  int64_t groups = 1;
 };
 
 constexpr Case kCases[] = {
@@ -31,12 +32,17 @@ constexpr Case kCases[] = {
     {"C18_googlenet_3a", 16, 16, 28, 28, 32, 5, 5, 1, 2},
     {"C19_googlenet_4a", 16, 480, 14, 14, 192, 1, 1, 1, 0},
     {"C20_cifar_resnet20", 128, 16, 32, 32, 16, 3, 3, 1, 1},
+    {"DW1_mobilenet", 8, 32, 112, 112, 32, 3, 3, 1, 1, true, 32},
+    {"DW2_mobilenet", 8, 64, 112, 112, 64, 3, 3, 2, 1, true, 64},
+    {"DW3_mobilenet", 8, 512, 14, 14, 512, 3, 3, 1, 1, true, 512},
+    {"DW4_convnext", 8, 96, 56, 56, 96, 7, 7, 1, 3, true, 96},
+    {"GR1_resnext", 8, 128, 28, 28, 128, 3, 3, 1, 1, true, 32},
     {"C21_speech", 4, 1, 161, 700, 32, 5, 20, 2, 0, false},
 };
 
 ConvShape shape_of(const Case& c) {
   ConvShape s;
-  s.n = c.n, s.c = s.x_pixel = c.c, s.k = s.y_pixel = c.k;
+  s.n = c.n, s.c = s.x_pixel = c.c, s.k = s.y_pixel = c.k, s.groups = c.groups;
   s.in = {1, c.h, c.w}, s.filter = {1, c.filter_h, c.filter_w}, s.stride = {1, c.stride, c.stride}, s.pad = {0, c.pad, c.pad};
   s.out = {1, (c.h + 2 * c.pad - c.filter_h) / c.stride + 1, (c.w + 2 * c.pad - c.filter_w) / c.stride + 1};
   return s;

@@ -94,8 +94,8 @@ class WeightGradient {
     const WeightStrip strip = weight_strip(s_, plan_, block, chunk);
     copy_input(block, chunk, strip, copies);
     T* const packed = copies + round_up(block.d.size() * strip.d + kWeightWidth * kLanes, 64);
-    if (args_.dbias != nullptr && block.first) add_bias(block, chunk, bias_sums(sums, block));
-    if (!plan_.turned) pack_dy(block, chunk, packed);
+    T* const bias = args_.dbias != nullptr && block.first ? bias_sums(sums, block) : nullptr;
+    if (!plan_.turned || bias != nullptr) take_dy(block, chunk, plan_.turned ? nullptr : packed, bias);
     const int64_t ld = sums_ld(plan_, block, strip);
     for (int64_t d = block.d.begin; d < block.d.end; ++d) {
       const int64_t depth = chunk.d * s_.stride.d - s_.pad.d + d * s_.dilation.d;
@@ -153,46 +153,51 @@ class WeightGradient {
     return static_cast<const T*>(args_.dy) + pixel * s_.y_pixel + block.group * (s_.k / s_.groups) + block.k.begin;
   }
 
-  // Panels of kWeightWidth vectors of output channels (the last may have one), pixels one after the other.
-  void pack_dy(const WeightBlock& block, const WeightChunk& chunk, T* to) const {
+  // dy in panels of kWeightWidth vectors of output channels (the last may have one), pixels one after the other; its sums to `bias`.
+  void take_dy(const WeightBlock& block, const WeightChunk& chunk, T* packed, T* bias) const {
     constexpr int64_t kWide = kWeightWidth * kLanes;
     const int64_t count = block.k.size(), pixels = chunk.n.size() * chunk.h.size() * chunk.w.size();
-    for (int64_t n = 0; n < chunk.n.size(); ++n)
-      for (int64_t h = 0; h < chunk.h.size(); ++h) {
-        const T* from = dy_at(block, chunk, n, h);
-        for (int64_t w = 0; w < chunk.w.size(); ++w, from += s_.y_pixel) {
-          const int64_t pixel = (n * chunk.h.size() + h) * chunk.w.size() + w;
-          int64_t k = 0;
-          for (; k + kWide <= count; k += kWide)
-            for (int v = 0; v < kWeightWidth; ++v) Vec<T>::load(from + k + v * kLanes).store(to + k * pixels + pixel * kWide + v * kLanes);
-          const int64_t width = round_up(count - k, kLanes);
-          for (int64_t v = 0; v < width; v += kLanes)
-            Vec<T>::load(from + k + v, std::min(kLanes, count - k - v)).store(to + k * pixels + pixel * width + v);
-        }
-      }
+    for (int64_t k = 0; k < count; k += kWide) {
+      const int64_t width = std::min(kWide, count - k);
+      T* const to = packed == nullptr ? nullptr : packed + k * pixels;
+      const auto take = [&](auto vectors, auto partial) {
+        if (to != nullptr)
+          take_panel<vectors.value, partial.value, true>(block, chunk, k, width, to, bias);
+        else
+          take_panel<vectors.value, partial.value, false>(block, chunk, k, width, to, bias);
+      };
+      using One = std::integral_constant<int, 1>;
+      using Two = std::integral_constant<int, 2>;
+      if (width % kLanes == 0)
+        width > kLanes ? take(Two{}, std::false_type{}) : take(One{}, std::false_type{});
+      else
+        width > kLanes ? take(Two{}, std::true_type{}) : take(One{}, std::true_type{});
+    }
   }
 
-  void add_bias(const WeightBlock& block, const WeightChunk& chunk, T* sums) const {
-    const int64_t count = block.k.size();
-    for (int64_t k = 0; k < count; k += 4 * kLanes) {
-      Vec<T> acc[4] = {Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero(), Vec<T>::zero()};
-      const int64_t vectors = std::min<int64_t>(4, ceil_div(count - k, kLanes));
-      for (int64_t n = 0; n < chunk.n.size(); ++n)
-        for (int64_t h = 0; h < chunk.h.size(); ++h) {
-          const T* from = dy_at(block, chunk, n, h) + k;
-          for (int64_t w = 0; w < chunk.w.size(); ++w, from += s_.y_pixel) {
-            if (k + 4 * kLanes <= count) {
-              for (int v = 0; v < 4; ++v) acc[v] = acc[v] + Vec<T>::load(from + v * kLanes);
-            } else {
-              for (int v = 0; v < vectors; ++v) acc[v] = acc[v] + Vec<T>::load(from + v * kLanes, std::min(kLanes, count - k - v * kLanes));
-            }
+  template <int V, bool kPartial, bool kPack>
+  void take_panel(const WeightBlock& block, const WeightChunk& chunk, int64_t k, int64_t width, T* to, T* bias) const {
+    const int64_t last = width - (V - 1) * kLanes;
+    Vec<T> sums[V];
+    for (int v = 0; v < V; ++v) sums[v] = Vec<T>::zero();
+    for (int64_t n = 0; n < chunk.n.size(); ++n)
+      for (int64_t h = 0; h < chunk.h.size(); ++h) {
+        const T* from = dy_at(block, chunk, n, h) + k;
+        for (int64_t w = 0; w < chunk.w.size(); ++w, from += s_.y_pixel) {
+          DNN_UNROLL
+          for (int v = 0; v < V; ++v) {
+            const Vec<T> x = kPartial && v == V - 1 ? Vec<T>::load(from + v * kLanes, last) : Vec<T>::load(from + v * kLanes);
+            if (kPack) x.store(to + v * kLanes);
+            sums[v] = sums[v] + x;
           }
+          if (kPack) to += V * kLanes;
         }
-      for (int v = 0; v < vectors; ++v) {
-        const int64_t lanes = std::min(kLanes, count - k - v * kLanes);
-        T* sum = sums + k + v * kLanes;
-        (Vec<T>::load(sum, lanes) + acc[v]).store(sum, lanes);
       }
+    if (bias == nullptr) return;
+    for (int v = 0; v < V; ++v) {
+      const int64_t lanes = v == V - 1 ? last : kLanes;
+      T* sum = bias + k + v * kLanes;
+      (Vec<T>::load(sum, lanes) + sums[v]).store(sum, lanes);
     }
   }
 
