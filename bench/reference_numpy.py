@@ -7,7 +7,14 @@ import math
 
 import numpy as np
 from dnncore.cli._bench_numpy import cross_entropy, log_softmax, mse_loss, relu, sigmoid, silu, softmax, tanh
-from dnncore.cli._bench_numpy_images import conv2d, conv2d_backward_data, conv2d_backward_weights
+from dnncore.cli._bench_numpy_images import (
+    avg_pool2d,
+    batch_norm,
+    conv2d,
+    conv2d_backward_data,
+    conv2d_backward_weights,
+    max_pool2d,
+)
 
 
 def _into(x, out):
@@ -303,6 +310,13 @@ FORMS = {
     "conv_forward": conv2d,
     "conv_backward_data": conv2d_backward_data,
     "conv_backward_weight": conv2d_backward_weights,
+    "max_pool": max_pool2d,
+    "max_pool_backward": max_pool2d,
+    "max_pool_indices": max_pool2d,
+    "avg_pool": avg_pool2d,
+    "avg_pool_backward": avg_pool2d,
+    "norm": batch_norm,
+    "norm_backward": batch_norm,
     "unary": gelu,
     "binary": add,
     "where": where,

@@ -38,6 +38,8 @@ _FAMILIES = {
     "optim": "steps of optimizers",
     "train": "whole training steps of perceptrons with Adam, in Python and captured",
     "conv": "convolutions of well-known networks, forward and both gradients",
+    "pool": "maxima and means of windows, with their gradients",
+    "norm": "normalisation of batches and rows, with its gradients",
     "overhead": "what a call costs when there is nothing to compute",
 }
 _FAMILY_LINES = "\n".join(f"  {name:<12} {title}" for name, title in {**_FAMILIES, "all": "all of these"}.items())

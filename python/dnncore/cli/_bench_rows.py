@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 import dnncore as dnn
 from dnncore.cli import _bench_images, _bench_numpy
 from dnncore.cli._bench_images import normal as _normal
-from dnncore.cli._bench_shapes import CONVOLUTIONS
+from dnncore.cli._bench_shapes import BATCH_NORMS, CONVOLUTIONS, LAYER_NORMS, POOLS, elements
 from dnncore.cli._bench_timing import Call
 
 # Largest difference over the largest value; a rounding of float32 is 6e-8 of it.
@@ -279,6 +279,19 @@ def conv() -> Iterator[Row]:
         for direction in shape.directions:
             make = partial(_bench_images.convolution, shape, direction)
             yield Row(f"{shape.id} {shape.name} {direction}", shape.flops, "GF/s", 1e-4, partial(_in_layouts, make))
+
+
+def pool() -> Iterator[Row]:
+    for shape in POOLS:
+        sides = f"{shape.size}x{shape.size} s{shape.stride} p{shape.pad} {shape.n}x{shape.c}x{shape.h}"
+        moved = 8.0 * (elements(shape.x) + elements(shape.y))
+        yield Row(f"{shape.kind} {sides} fwd+bwd", moved, "GB/s", _MAP, partial(_in_layouts, partial(_bench_images.pool, shape)))
+
+
+def norm() -> Iterator[Row]:
+    for shape in (*BATCH_NORMS, *LAYER_NORMS):
+        label = f"{'batch' if len(shape) == 4 else 'layer'} {'x'.join(map(str, shape))} fwd+bwd"
+        yield Row(label, 20.0 * elements(shape), "GB/s", _SUM, partial(_in_layouts, partial(_bench_images.norm, shape)))
 
 
 def _tiny_calls(library: Any) -> dict[str, Call]:
