@@ -12,6 +12,7 @@
 #include "core/launch.h"
 #include "core/tensor.h"
 #include "ops/common.h"
+#include "ops/layout.h"
 #include "ops/ops.h"
 
 PYBIND11_DECLARE_HOLDER_TYPE(T, dnncore::Ref<T>, true)
@@ -55,6 +56,8 @@ struct Dims {  // None, one int or several
   Shape dims;
   bool given = false;
 };
+using ops::MemoryFormat;
+using OptionalFormat = std::optional<MemoryFormat>;
 using TensorOrNumber = std::variant<Tensor, Scalar>;  // of an elementwise function
 
 py::handle dtype_object(DType dtype);
@@ -115,6 +118,7 @@ void bind_random(py::module_& m);
 void bind_repr(py::module_& m);
 void bind_train(py::module_& m);
 void bind_plan(py::module_& m);
+void bind_layout(py::module_& m);
 void bind_materialize(py::module_& m);
 void bind_select(py::module_& m);
 void bind_arrange(py::module_& m);

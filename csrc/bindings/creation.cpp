@@ -192,11 +192,12 @@ template <class Fn>
 void like_factory(py::module_& m, const char* name, Fn make, const char* doc) {
   m.def(
       name,
-      [make](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-        return with_grad(make(x, dtype.value_or(x.dtype())), requires_grad);
+      [name, make](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+        const Tensor like = ops::order_of(name, x, format.value_or(MemoryFormat::Preserve));
+        return with_grad(make(like, dtype.value_or(x.dtype())), requires_grad);
       },
       py::arg("input"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
-      doc);
+      py::arg("memory_format") = py::none(), doc);
 }
 
 Tensor full(const Shape& shape, const Scalar& value, OptionalDType dtype) {
@@ -268,6 +269,14 @@ void bind_creation(py::module_& m) {
       m, "ones", [](const Shape& shape, DType dtype) { return ops::ones(shape, dtype); }, "A tensor of ones.");
   sized_factory(
       m, "empty", [](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype); }, "An uninitialised tensor.");
+  m.def(
+      "empty",
+      [](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg&, bool requires_grad, MemoryFormat format) {
+        const Tensor x = Tensor::empty(shape_from_args("empty", args, size), dtype.value_or(ops::kDefaultFloat));
+        return with_grad(ops::order_of("empty", x, format), requires_grad);
+      },
+      py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
+      py::arg("memory_format"), "An uninitialised tensor in the given order of memory.");
   like_factory(
       m, "zeros_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{0}), dtype); },
       "Zeros of the same shape and dtype.");
@@ -293,12 +302,14 @@ void bind_creation(py::module_& m) {
   auto define_full_like = [&](const auto&... extra) {
     m.def(
         "full_like",
-        [](const Tensor& x, const Scalar& value, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(ops::full_like(x, value, dtype.value_or(x.dtype())), requires_grad);
+        [](const Tensor& x, const Scalar& value, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+          const Tensor like = ops::order_of("full_like", x, format.value_or(MemoryFormat::Preserve));
+          return with_grad(ops::full_like(like, value, dtype.value_or(x.dtype())), requires_grad);
         },
         py::arg("input"), py::arg("fill_value"), extra...);
   };
-  options(define_full_like, "A tensor of the same shape filled with one number.");
+  define_full_like(py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
+                   py::arg("memory_format") = py::none(), "A tensor of the same shape filled with one number.");
   auto define_new_full = [&](const auto&... extra) {
     method(
         "new_full",

@@ -175,6 +175,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
     }
   });
   b::bind_dtype(m);
+  b::bind_layout(m);
   b::bind_tensor_type(m);
   b::bind_elementwise(m);
   b::bind_tensor_methods(m);

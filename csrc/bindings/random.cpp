@@ -30,10 +30,13 @@ uint64_t fresh_seed() {
   return (uint64_t{device()} << 32 | device()) >> 11;  // 53 bits: exact as a float too
 }
 
-Tensor draw(RandomOp op, const Shape& shape, DType dtype, double a, double b, bool requires_grad, const GeneratorRef& generator) {
-  const Tensor x = ops::random(op, shape, dtype, a, b, 0, 0, generator);
+Tensor with_grad(const Tensor& x, bool requires_grad) {
   if (requires_grad) set_requires_grad(x, true);
   return x;
+}
+
+Tensor draw(RandomOp op, const Shape& shape, DType dtype, double a, double b, bool requires_grad, const GeneratorRef& generator) {
+  return with_grad(ops::random(op, shape, dtype, a, b, 0, 0, generator), requires_grad);
 }
 
 // rand(*size, generator=None, dtype=None, ...) and rand_like(input, ...).
@@ -47,11 +50,16 @@ void sized_draw(py::module_& m, const char* name, RandomOp op, const char* doc) 
       py::arg("size") = py::none(), py::arg("generator") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
       py::arg("requires_grad") = false, doc);
   m.def((std::string(name) + "_like").c_str(),
-        [op](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return draw(op, x.shape(), dtype.value_or(x.dtype()), 0, 1, requires_grad, {});
+        [name, op](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+          const Tensor like = ops::order_of(name, x, format.value_or(MemoryFormat::Preserve));
+          const Tensor drawn = ops::random(op, x.shape(), dtype.value_or(x.dtype()), 0, 1, 0, 0, {});
+          if (like.is_contiguous()) return with_grad(drawn, requires_grad);
+          const Tensor y = Tensor::empty_like(like, drawn.dtype());
+          ops::launch_copy(name, drawn, y, false);
+          return with_grad(y, requires_grad);
         },
         py::arg("input"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
-        doc);
+        py::arg("memory_format") = py::none(), doc);
 }
 
 // 1 with the probability the input holds, element by element.

@@ -10,10 +10,18 @@ using OptionalDType = std::optional<DType>;
 using OptionalDim = std::optional<int64_t>;
 
 // --- Conversions ------------------------------------------------------------------------------------------------------
-// x.to(dtype | device | tensor), x.to(device, dtype), with copy=.
+MemoryFormat format_from_python(const char* op, py::handle object) {
+  if (object.is_none()) return MemoryFormat::Preserve;
+  DNN_CHECK(py::isinstance<MemoryFormat>(object), TypeError, op, ": expected a memory_format such as dnncore.channels_last, got ",
+            py::repr(object).cast<std::string>());
+  return object.cast<MemoryFormat>();
+}
+
+// x.to(dtype | device | tensor), x.to(device, dtype), with copy= and memory_format=.
 Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
   OptionalDType dtype;
   bool copy = false;
+  MemoryFormat format = MemoryFormat::Preserve;
   const auto take = [&](py::handle argument) {
     if (argument.is_none()) return;
     if (is_tensor(argument.ptr())) {
@@ -33,17 +41,19 @@ Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
     const auto name = key.cast<std::string>();
     if (name == "copy")
       copy = value.cast<bool>();
+    else if (name == "memory_format")
+      format = format_from_python("to", value);
     else if (name == "dtype" || name == "device" || name == "other")
       take(value);
     else
       DNN_CHECK(name == "non_blocking", TypeError, "to: unexpected keyword argument '", name, "'");
   }
-  const Tensor result = ops::to_dtype(x, dtype.value_or(x.dtype()));
+  const Tensor result = ops::to(x, dtype.value_or(x.dtype()), format);
   return copy && result.is(x) ? ops::clone(x) : result;
 }
 
 void bind_conversions() {
-  method("to", &to, "The tensor in another dtype; itself when nothing changes.");
+  method("to", &to, "The tensor in another dtype or order of memory; itself when nothing changes.");
   const std::pair<const char*, DType> casts[] = {{"float", DType::Float32},     {"double", DType::Float64}, {"half", DType::Float16},
                                                  {"bfloat16", DType::BFloat16}, {"long", DType::Int64},     {"int", DType::Int32},
                                                  {"byte", DType::UInt8},        {"bool", DType::Bool}};
@@ -96,7 +106,9 @@ void bind_properties(py::module_& m) {
       },
       "Address of the first element.");
   method(
-      "is_contiguous", [](const Tensor& x) { return x.is_contiguous(); }, "Whether the elements lie in row-major order without gaps.");
+      "is_contiguous",
+      [](const Tensor& x, OptionalFormat format) { return ops::has_format("is_contiguous", x, format.value_or(MemoryFormat::Contiguous)); },
+      py::arg("memory_format") = py::none(), "Whether the elements lie without gaps in row-major or the given order.");
   function_and_method(
       m, "is_floating_point", [](const Tensor& x) { return is_floating(x.dtype()); }, "Whether the dtype is a floating one.");
   m.def(
@@ -112,8 +124,11 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const TensorOrNumber& va
 }
 
 void bind_memory(py::module_& m) {
-  function_and_method(m, "clone", &ops::clone, "A copy, on the tape.");
-  method("contiguous", &ops::contiguous, "The tensor with its elements in row-major order; itself when they are.");
+  const auto clone = [](const Tensor& x, OptionalFormat format) { return ops::clone(x, format.value_or(MemoryFormat::Preserve)); };
+  function_and_method(m, "clone", clone, py::kw_only(), py::arg("memory_format") = py::none(), "A copy, on the tape.");
+  method(
+      "contiguous", [](const Tensor& x, OptionalFormat format) { return ops::contiguous(x, format.value_or(MemoryFormat::Contiguous)); },
+      py::arg("memory_format") = py::none(), "The tensor with its elements in row-major or the given order; itself when they are.");
   method(
       "fill_",
       [](const Tensor& x, const TensorOrNumber& value) {

@@ -86,8 +86,10 @@ enum class Path : uint8_t { Flat, Transposed, Runs };
 
 struct CopyPlan {
   Path path = Path::Runs;
-  int across = 0;  // Transposed: the dimension along which x is adjacent
   int64_t tasks = 0;
+  int across = 0;        // Transposed: the dimension along which x is adjacent
+  int64_t tiles = 0;     // of the planes (across, last)
+  int64_t per_task = 0;  // tiles of a task: about a chunk
 };
 
 CopyPlan plan_of(const CopyArgs& args) {
@@ -99,38 +101,60 @@ CopyPlan plan_of(const CopyArgs& args) {
     return plan;
   }
   const int last = args.shape.n - 1;
-  if (args.y_strides[last] != 1 || args.x_strides[last] == 1 || args.shape[last] < 4) return plan;
+  if (args.y_strides[last] != 1 || args.x_strides[last] <= 1 || args.shape[last] < 2) return plan;
   for (int d = 0; d < last; ++d) {
-    if (args.x_strides[d] != 1 || args.shape[d] < 4) continue;
+    if (args.x_strides[d] != 1 || args.shape[d] < 2) continue;
     plan.path = Path::Transposed;
     plan.across = d;
-    plan.tasks = total / (args.shape[d] * args.shape[last]) * tiles_of(args.shape[d]) * tiles_of(args.shape[last]);
+    plan.tiles = total / (args.shape[d] * args.shape[last]) * tiles_of(args.shape[d]) * tiles_of(args.shape[last]);
+    plan.per_task = std::max<int64_t>(1, kChunk / (std::min(args.shape[d], kTile) * std::min(args.shape[last], kTile)));
+    plan.tasks = (plan.tiles + plan.per_task - 1) / plan.per_task;
   }
   return plan;
 }
 
-// Task: a tile of the plane (across, last) at one place of the other dimensions.
+// Task: some tiles of the planes (across, last) at the places of the other dimensions.
 template <class U>
-void copy_transposed(const CopyArgs& args, int across, const Tasks& tasks) {
-  const int last = args.shape.n - 1;
+void copy_transposed(const CopyArgs& args, const CopyPlan& plan, const Tasks& tasks) {
+  const int last = args.shape.n - 1, across = plan.across;
   const int64_t rows = args.shape[across], cols = args.shape[last];
   const int64_t row_tiles = tiles_of(rows), col_tiles = tiles_of(cols);
   Shape rest = args.shape;
   Strides x_rest = args.x_strides, y_rest = args.y_strides;
   for (int d : {last, across}) rest.erase(d), x_rest.erase(d), y_rest.erase(d);
-  for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-    int64_t place = task / (row_tiles * col_tiles), x_offset = 0, y_offset = 0;
+  for (int64_t tile = tasks.begin * plan.per_task; tile < std::min(tasks.end * plan.per_task, plan.tiles); ++tile) {
+    int64_t place = tile / (row_tiles * col_tiles), x_offset = 0, y_offset = 0;
     for (int d = rest.n - 1; d >= 0; --d) {
       x_offset += place % rest[d] * x_rest[d];
       y_offset += place % rest[d] * y_rest[d];
       place /= rest[d];
     }
-    const int64_t row = task / col_tiles % row_tiles * kTile, col = task % col_tiles * kTile;
+    const int64_t row = tile / col_tiles % row_tiles * kTile, col = tile % col_tiles * kTile;
     const int64_t x_step = args.x_strides[last], y_step = args.y_strides[across];
     transpose_tile(static_cast<const U*>(args.x) + x_offset + row + col * x_step, x_step,
                    static_cast<U*>(args.y) + y_offset + row * y_step + col, y_step, std::min(kTile, rows - row),
                    std::min(kTile, cols - col));
   }
+}
+
+// A few bytes, or many: by whole registers of which the last two may overlap. A call of memcpy costs as much as 64 bytes.
+DNN_INLINE void copy_bytes(const uint8_t* x, uint8_t* y, int64_t n) {
+  using V = Vec<uint8_t>;
+  if (n >= kVecBytes) {
+    for (int64_t i = 0; i + kVecBytes <= n; i += kVecBytes) V::load(x + i).store(y + i);
+    V::load(x + n - kVecBytes).store(y + n - kVecBytes);
+    return;
+  }
+  const auto both_ends = [&](auto size) {
+    uint8_t first[size()], last[size()];
+    std::memcpy(first, x, size()), std::memcpy(last, x + n - size(), size());
+    std::memcpy(y, first, size()), std::memcpy(y + n - size(), last, size());
+  };
+  if (n >= 32) return both_ends(std::integral_constant<int, 32>{});
+  if (n >= 16) return both_ends(std::integral_constant<int, 16>{});
+  if (n >= 8) return both_ends(std::integral_constant<int, 8>{});
+  if (n >= 4) return both_ends(std::integral_constant<int, 4>{});
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i];
 }
 
 template <class U>
@@ -141,7 +165,7 @@ void copy_runs(const CopyArgs& args, int64_t begin, int64_t end) {
     const U* x = static_cast<const U*>(args.x) + offset[0];
     U* y = static_cast<U*>(args.y) + offset[1];
     if (x_step == 1 && y_step == 1)
-      std::memcpy(y, x, static_cast<size_t>(count) * sizeof(U));
+      copy_bytes(reinterpret_cast<const uint8_t*>(x), reinterpret_cast<uint8_t*>(y), count * static_cast<int64_t>(sizeof(U)));
     else if (x_step == 0 && y_step == 1)
       std::fill_n(y, count, *x);
     else
@@ -201,7 +225,7 @@ void copy(const CopyArgs& args, const Tasks& tasks) {
   visit_size(static_cast<int>(size), [&](auto tag) {
     using U = decltype(tag);
     if (plan.path == Path::Transposed)
-      copy_transposed<U>(args, plan.across, tasks);
+      copy_transposed<U>(args, plan, tasks);
     else
       copy_runs<U>(args, begin, end);
   });

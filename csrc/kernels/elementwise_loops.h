@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 
 #include "core/dtype.h"
 #include "core/parallel.h"
@@ -68,20 +69,44 @@ void visit_size(int size, Fn&& fn) {
 }
 
 // block[0 .. end - begin) = elements [begin, end) of the strided x.
+template <class U>
+void pack_runs(const U* x, const Shape& shape, const Strides& strides, int64_t begin, int64_t end, U* out) {
+  const int64_t step = strides.back();
+  for_each_run<1>(shape, {&strides}, begin, end, [&](const int64_t* offset, int64_t count) {
+    const U* in = x + offset[0];
+    if (step == 0)
+      std::fill_n(out, count, *in);
+    else if (step == 1)
+      for (int64_t i = 0; i < count; ++i) out[i] = in[i];
+    else
+      for (int64_t i = 0; i < count; ++i) out[i] = in[i * step];
+    out += count;
+  });
+}
+
+// The same where a row is read many times, such as one value per channel for all pixels: once, then doubled.
+template <class U>
+void pack_repeated(const U* x, const Shape& shape, const Strides& strides, int64_t begin, int64_t end, U* out) {
+  const int64_t row = shape.back(), group = row * shape[shape.n - 2];
+  while (begin < end) {
+    const int64_t count = std::min(end, (begin / group + 1) * group) - begin;
+    int64_t done = std::min(count, row);
+    pack_runs(x, shape, strides, begin, begin + done, out);
+    for (int64_t n; done < count; done += n) {
+      n = std::min(done, count - done);
+      std::memcpy(out + done, out, static_cast<size_t>(n) * sizeof(U));
+    }
+    begin += count;
+    out += count;
+  }
+}
+
 __attribute__((noinline)) inline void pack(const std::byte* x, int size, const Shape& shape, const Strides& strides, int64_t begin,
                                            int64_t end, std::byte* block) {
+  const bool repeated = shape.n > 1 && strides[shape.n - 2] == 0;
   visit_size(size, [&](auto tag) {
     using U = decltype(tag);
-    const int64_t step = strides.back();
-    U* out = reinterpret_cast<U*>(block);
-    for_each_run<1>(shape, {&strides}, begin, end, [&](const int64_t* offset, int64_t count) {
-      const U* in = reinterpret_cast<const U*>(x) + offset[0];
-      if (step == 1)
-        for (int64_t i = 0; i < count; ++i) out[i] = in[i];
-      else
-        for (int64_t i = 0; i < count; ++i) out[i] = in[i * step];
-      out += count;
-    });
+    (repeated ? pack_repeated<U> : pack_runs<U>)(reinterpret_cast<const U*>(x), shape, strides, begin, end, reinterpret_cast<U*>(block));
   });
 }
 

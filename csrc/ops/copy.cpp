@@ -1,5 +1,6 @@
 #include "kernels/copy.h"
 #include "ops/inplace.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -31,28 +32,11 @@ Tensor copy_of(const Tensor& x, DType dtype, const char* op) {
   return y;
 }
 
-Tensor to_dtype(const Tensor& x, DType dtype) {
-  if (x.dtype() == dtype) return x;
-  const Tensor y = Tensor::empty_like(x, dtype);
-  launch_copy("to", x, y, false);
-  if (is_floating(dtype) && any_requires_grad({&x}))
-    record("to", y, {&x}, [from = x.dtype()](const Node&, const Tensor& g) -> Grads { return {to_dtype(g, from)}; });
-  return y;
-}
+Tensor to_dtype(const Tensor& x, DType dtype) { return x.dtype() == dtype ? x : to(x, dtype, MemoryFormat::Preserve); }
 
-Tensor clone(const Tensor& x) {
-  const Tensor y = Tensor::empty_like(x, x.dtype());
-  launch_copy("clone", x, y, false);
-  if (any_requires_grad({&x})) record("clone", y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
-  return y;
-}
+Tensor clone(const Tensor& x) { return clone(x, MemoryFormat::Preserve); }
 
-Tensor contiguous(const Tensor& x) {
-  if (x.is_contiguous()) return x;
-  const Tensor y = copy_of(x, x.dtype(), "contiguous");
-  if (any_requires_grad({&x})) record("contiguous", y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
-  return y;
-}
+Tensor contiguous(const Tensor& x) { return x.is_contiguous() ? x : contiguous(x, MemoryFormat::Contiguous); }
 
 namespace {
 
@@ -88,6 +72,20 @@ Tensor flip_dim(const Tensor& x, int64_t dim) {
   return index(x, at, {order});
 }
 
+namespace {
+
+// y in the order of the tensors that it is made of along `dim`; one of size 1 there does not tell where that dimension belongs.
+Tensor order_of_parts(const std::vector<Tensor>& tensors, const Tensor& y, int dim) {
+  std::vector<Strides> strides;
+  for (const Tensor& tensor : tensors) {
+    strides.push_back(tensor.strides());
+    if (tensor.size(dim) <= 1) strides.back()[dim] = 0;
+  }
+  return y.view_as(y.shape(), dense_strides(y.shape(), strides.data(), static_cast<int>(strides.size())), 0);
+}
+
+}  // namespace
+
 Tensor cat(const std::vector<Tensor>& tensors, int64_t dim) {
   DNN_CHECK(!tensors.empty(), ValueError, "cat: expected at least one tensor");
   DNN_CHECK(tensors[0].ndim() > 0, ValueError, "cat: expected tensors of at least one dimension, got a 0-D tensor; use stack()");
@@ -105,6 +103,7 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t dim) {
     dtype = promote_types(dtype, tensor.dtype());
   }
   const Tensor y = Tensor::empty(shape, dtype, tensors[0].device(), "cat");
+  if (const Tensor like = order_of_parts(tensors, y, at); is_channels_last(like)) y.impl()->strides = like.strides();
   int64_t start = 0;
   bool needs_grad = false;
   for (const Tensor& tensor : tensors) {

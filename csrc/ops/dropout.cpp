@@ -1,5 +1,6 @@
 #include "kernels/dropout.h"
 #include "ops/inplace.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -10,7 +11,7 @@ void check(const Tensor& x, double p) {
   DNN_CHECK(p >= 0 && p < 1, ValueError, "dropout: expected a probability 0 <= p < 1, got ", p);
 }
 
-// Draws the mask and multiplies; x and y are contiguous, and may be one.
+// Draws the mask and multiplies; all three are dense in one order, x and y may be one.
 void launch_dropout(const Tensor& x, const Tensor& mask, const Tensor& y, double p) {
   launch("dropout", kernel::dropout,
          DropoutArgs{.state = default_generator()->state(),
@@ -24,8 +25,8 @@ void launch_dropout(const Tensor& x, const Tensor& mask, const Tensor& y, double
 }
 
 Tensor backward(const Tensor& g, const Tensor& mask, double scale) {
-  const Tensor dy = contiguous(g);
-  const Tensor dx = Tensor::empty(dy.shape(), dy.dtype(), dy.device(), "dropout");
+  const Tensor dy = in_order_of(mask, g, "dropout");
+  const Tensor dx = Tensor::empty_like(mask, dy.dtype());
   launch("dropout", kernel::dropout_backward,
          DropoutBackwardArgs{
              .dy = dy.data(), .mask = mask.data<uint8_t>(), .dx = dx.data(), .n = dy.numel(), .scale = scale, .dtype = dy.dtype()},
@@ -37,10 +38,9 @@ Tensor backward(const Tensor& g, const Tensor& mask, double scale) {
 
 Tensor dropout(const Tensor& x, double p) {
   check(x, p);
-  const Tensor from = contiguous(x);
-  const Tensor mask = Tensor::empty(x.shape(), DType::UInt8, x.device(), "dropout");
-  const Tensor y = Tensor::empty(x.shape(), x.dtype(), x.device(), "dropout");
-  launch_dropout(from, mask, y, p);
+  const Tensor mask = Tensor::empty_like(x, DType::UInt8);
+  const Tensor y = Tensor::empty_like(x, x.dtype());
+  launch_dropout(in_order_of(y, x, "dropout"), mask, y, p);
   if (any_requires_grad({&x}))
     record("dropout", y, {&x}, [mask, scale = 1 / (1 - p)](const Node&, const Tensor& g) -> Grads {
       if (GradMode::enabled()) return {binary(BinaryOp::mul, g, binary(BinaryOp::mul, to_dtype(mask, g.dtype()), Scalar::of(scale)))};
@@ -52,8 +52,9 @@ Tensor dropout(const Tensor& x, double p) {
 void dropout_(const Tensor& x, double p) {
   check(x, p);
   if (records_inplace("dropout", x)) return become("dropout", x, dropout(stand_in(x), p));
-  if (!x.is_contiguous()) return copy_(x, dropout(x.detach(), p));
-  launch_dropout(x, Tensor::empty(x.shape(), DType::UInt8, x.device(), "dropout"), x, p);
+  const Tensor mask = Tensor::empty_like(x, DType::UInt8);
+  if (!same_order(x, mask)) return copy_(x, dropout(x.detach(), p));
+  launch_dropout(x, mask, x, p);
   x.storage()->bump_version();
 }
 

@@ -1,5 +1,6 @@
 // Losses of pairs: one kernel forward, one backward; the formulas below serve second derivatives and gradients of the target.
 #include "ops/expressions.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -130,16 +131,10 @@ void check_inside(const char* op, const Tensor& outside) {
 
 // --- The kernels ---
 
-// Several tensors of one shape as they lie in memory, if they lie alike and without gaps; else contiguous copies.
+// Several tensors of one shape as the first one lies in memory, without gaps: by copies of those that do not.
 void align(const char* op, std::initializer_list<Tensor*> tensors) {
-  const Tensor& first = **tensors.begin();
-  const Tensor dense = Tensor::empty_like(first, DType::UInt8);
-  bool alike = true;
-  for (const Tensor* tensor : tensors)
-    for (int i = 0; i < first.ndim(); ++i) alike &= first.size(i) <= 1 || tensor->stride(i) == dense.stride(i);
-  if (alike) return;
-  for (Tensor* tensor : tensors)
-    if (!tensor->is_contiguous()) *tensor = copy_of(*tensor, tensor->dtype(), op);
+  const Tensor dense = Tensor::empty_like(**tensors.begin(), DType::UInt8);
+  for (Tensor* tensor : tensors) *tensor = in_order_of(dense, *tensor, op);
 }
 
 Tensor launch_loss(LossOp op, Tensor x, Tensor t, double parameter, Reduction reduction) {

@@ -2,6 +2,7 @@
 
 #include "kernels/softmax.h"
 #include "ops/common.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -14,12 +15,6 @@ struct Lines {
   int64_t outer = 1, n = 1, inner = 1;
 };
 
-bool same_layout(const Tensor& x, const Tensor& y) {
-  for (int i = 0; i < x.ndim(); ++i)
-    if (x.size(i) > 1 && x.stride(i) != y.stride(i)) return false;
-  return true;
-}
-
 // Of a dense tensor: what has smaller strides than `dim` lies inside.
 Lines lines_of(const Tensor& x, int dim) {
   const int64_t n = x.ndim() == 0 ? 1 : x.size(dim);
@@ -31,17 +26,9 @@ void check_floating(SoftmaxOp op, const Tensor& x) {
   DNN_CHECK(is_floating(x.dtype()), TypeError, name(op), ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
 }
 
-// `like`'s layout for x, by a copy where it has another.
-Tensor in_layout_of(const Tensor& x, const Tensor& like) {
-  if (same_layout(x, like)) return x;
-  const Tensor y = Tensor::empty_like(like, x.dtype());
-  launch_copy("softmax", x, y, false);
-  return y;
-}
-
 Tensor fused_gradient(SoftmaxOp op, const Tensor& g, const Tensor& y, int dim) {
   const Tensor dx = Tensor::empty_like(y, y.dtype());
-  const Tensor dy = in_layout_of(g, dx), values = in_layout_of(y, dx);
+  const Tensor dy = in_order_of(dx, g, "softmax"), values = in_order_of(dx, y, "softmax");
   const Lines lines = lines_of(dx, dim);
   if (dx.numel() > 0)
     launch(name(op), kernel::softmax_backward,
@@ -86,7 +73,7 @@ bool is_rows(const Tensor& x, int dim) { return x.ndim() == 2 && dim == 1 && x.s
 Tensor softmax_of_floats(SoftmaxOp op, const Tensor& input, int dim) {
   Tensor x = input.detach();
   Tensor y = Tensor::empty_like(x, x.dtype());
-  if (!same_layout(x, y) && !is_rows(x, dim)) {
+  if (!same_order(x, y) && !is_rows(x, dim)) {
     x = copy_of(x, x.dtype(), name(op));
     y = Tensor::empty(x.shape(), x.dtype(), x.device(), name(op));
   }
@@ -95,7 +82,7 @@ Tensor softmax_of_floats(SoftmaxOp op, const Tensor& input, int dim) {
     const Tensor turned = contiguous(transpose(input, dim, -1));
     return transpose(softmax_of_floats(op, turned, x.ndim() - 1), dim, -1);
   }
-  launch_softmax(op, x, y, lines, same_layout(x, y) ? lines.n * lines.inner : x.stride(0));
+  launch_softmax(op, x, y, lines, same_order(x, y) ? lines.n * lines.inner : x.stride(0));
   if (any_requires_grad({&input}))
     record(name(op), y, {&input}, [op, dim, saved = Saved::output(y)](const Node& node, const Tensor& g) -> Grads {
       const Tensor y = saved.get(node);

@@ -74,10 +74,20 @@ struct Part {
   bool drop;
 };
 
+// Dense strides for the whole, in the order of such a part.
+Strides strides_around(const Tensor& g, const Shape& shape, const Part& part) {
+  Strides strides = g.strides();
+  if (part.drop)
+    strides.insert(part.dim, 0);
+  else if (g.size(part.dim) <= 1)
+    strides[part.dim] = 0;
+  return dense_strides(shape, &strides, 1);
+}
+
 // The gradient of such a part: zeros of x's shape with g in its place.
 Tensor embed(const Tensor& g, const Shape& shape, const Part& part) {
   const Tensor whole = zeros(shape, g.dtype());
-  Strides strides = whole.strides();
+  Strides strides = whole.impl()->strides = strides_around(g, shape, part);
   const int64_t offset = part.start * strides[part.dim];
   if (part.drop)
     strides.erase(part.dim);

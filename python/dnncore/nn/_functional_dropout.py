@@ -48,6 +48,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     ValueError
         If `p` is not a probability.
 
+    Notes
+    -----
+    The mask is drawn as the elements lie in memory: inputs of another order, such as channels-last ones, get other masks.
+
     References
     ----------
     N. Srivastava et al.: Dropout, JMLR 15, 2014.

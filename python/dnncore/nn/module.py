@@ -349,11 +349,13 @@ class Module(HookedCalls, Stateful):
         """Cast floating parameters, buffers and gradients; return the module.
 
         ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype is taken; integers stay as they are.
+        ``memory_format`` is accepted and changes nothing: parameters keep row-major order, convolutions bring their inputs into
+        channels-last order and write it in any case.
 
         Raises
         ------
         TypeError
-            If the dtype is not a floating one.
+            If the dtype is not a floating one, or ``memory_format`` no memory format.
         ValueError
             If the device is not the CPU.
 
@@ -369,6 +371,9 @@ class Module(HookedCalls, Stateful):
         >>> nn.Linear(2, 3).to(dnn.float64).weight.dtype
         dnncore.float64
         """
+        order = kwargs.pop("memory_format", None)
+        if order is not None and not isinstance(order, _core.memory_format):
+            raise TypeError(f"to: expected a memory_format such as dnncore.channels_last, got {order!r}")
         # The two tensors stand for all: where they end in one dtype, that is what was asked for.
         wide, narrow = (_core.empty((0,), dtype=kind).to(*args, **kwargs) for kind in (_core.float64, _core.float32))
         return self._cast(wide.dtype) if wide.dtype == narrow.dtype else self
