@@ -1,5 +1,5 @@
 // Sums over the taps of one output row, channels in vectors: the output row of the forward pass, or every stride-th column of a row of
-// the data's gradient. All of them memory-bound in a network; here inputs are read where they lie, columns at the borders one by one.
+// the data's gradient. Inputs are read where they lie.
 #include "kernels/conv_depthwise.h"
 
 #include <algorithm>
@@ -36,8 +36,9 @@ struct RowSum {
   const T* bias;  // or null
 };
 
-// P columns from `column` on, V vectors of channels from `channel` on; kPartial: the last one has `lanes` lanes.
-template <class T, int P, int V, bool kPartial>
+// P columns from `column` on, V vectors of channels from `channel` on; kPartial: the last one has `lanes` lanes; kBorder: not every column
+// has every tap.
+template <class T, int P, int V, bool kPartial, bool kBorder>
 void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lanes) {
   constexpr int N = Vec<T>::N;
   const auto load = [lanes](const T* p) __attribute__((always_inline)) { return kPartial ? Vec<T>::load(p, lanes) : Vec<T>::load(p); };
@@ -49,13 +50,15 @@ void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
   }
   for (int64_t t = 0; t < row.count; ++t) {
     const RowTap<T>& tap = row.taps[t];
-    if (P == 1 && (column < tap.begin || column >= tap.end)) continue;
+    const int64_t begin = tap.begin - column, end = tap.end - column;
+    if (kBorder && (begin >= P || end <= 0)) continue;
     const T *x = tap.x + column * row.x_step + channel, *w = tap.w + channel;
     Vec<T> wv[V];
     DNN_UNROLL
     for (int v = 0; v < V; ++v) wv[v] = load(w + v * N);
     DNN_UNROLL
     for (int p = 0; p < P; ++p) {
+      if (kBorder && (p < begin || p >= end)) continue;
       DNN_UNROLL
       for (int v = 0; v < V; ++v) acc[p][v] = fma(load(x + p * row.x_step + v * N), wv[v], acc[p][v]);
     }
@@ -72,24 +75,39 @@ void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
   }
 }
 
-template <class T, int P, int V, bool kPartial>
-void sum_columns(const RowSum<T>& row, Range inside, int64_t channel, int64_t lanes) {
-  int64_t column = 0;
-  for (; column < inside.begin; ++column) sum_taps<T, 1, V, kPartial>(row, column, channel, lanes);
-  for (; column + P <= inside.end; column += P) sum_taps<T, P, V, kPartial>(row, column, channel, lanes);
-  for (; column < row.columns; ++column) sum_taps<T, 1, V, kPartial>(row, column, channel, lanes);
+// Columns of `part`, four at a time; the last of the row twice where they do not divide.
+template <class T, int V, bool kPartial>
+void sum_columns(const RowSum<T>& row, Range inside, Range part, int64_t channel, int64_t lanes) {
+  constexpr int64_t P = 4;
+  for (int64_t column = part.begin; column < part.end;) {
+    if (row.columns < P) {
+      sum_taps<T, 1, V, kPartial, true>(row, column++, channel, lanes);
+      continue;
+    }
+    const int64_t from = std::min(column, row.columns - P);
+    if (from >= inside.begin && from + P <= inside.end)
+      sum_taps<T, P, V, kPartial, false>(row, from, channel, lanes);
+    else
+      sum_taps<T, P, V, kPartial, true>(row, from, channel, lanes);
+    column = from + P;
+  }
 }
 
+// All channels of a few columns before the next ones: whole rows would read pieces of pixels far apart, single fours would read the whole
+// filter again and again.
 template <class T>
 void sum_row(const RowSum<T>& row, int64_t channels) {
   constexpr int N = Vec<T>::N;
+  constexpr int64_t kColumns = 16;
   Range inside{0, row.columns};  // columns that have all taps
   for (int64_t t = 0; t < row.count; ++t) inside = {std::max(inside.begin, row.taps[t].begin), std::min(inside.end, row.taps[t].end)};
-  inside.begin = std::min(inside.begin, row.columns);
-  int64_t c = 0;
-  for (; c + 2 * N <= channels; c += 2 * N) sum_columns<T, 4, 2, false>(row, inside, c, N);
-  for (; c + N <= channels; c += N) sum_columns<T, 4, 1, false>(row, inside, c, N);
-  if (c < channels) sum_columns<T, 4, 1, true>(row, inside, c, channels - c);
+  for (int64_t column = 0; column < row.columns; column += kColumns) {
+    const Range part{column, std::min(row.columns, column + kColumns)};
+    int64_t c = 0;
+    for (; c + 2 * N <= channels; c += 2 * N) sum_columns<T, 2, false>(row, inside, part, c, N);
+    for (; c + N <= channels; c += N) sum_columns<T, 1, false>(row, inside, part, c, N);
+    if (c < channels) sum_columns<T, 1, true>(row, inside, part, c, channels - c);
+  }
 }
 
 // Rows of the output and blocks of channels, for the two passes whose result has pixels.
