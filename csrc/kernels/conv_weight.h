@@ -16,7 +16,9 @@ struct WeightTile {
   int64_t b_step, b_row, b_plane;
   int64_t steps, rows, planes;
   T* sums;
-  int64_t ld;  // elements
+  int64_t ld;          // elements
+  const char* ahead;   // a line of what the next chunk reads is fetched at every step: this one,
+  int64_t ahead_step;  // and so many bytes further
 };
 template <class T>
 using WeightTileFn = void (*)(const WeightTile<T>&);

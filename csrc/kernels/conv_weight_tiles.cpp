@@ -13,11 +13,24 @@ void weight_tile(const WeightTile<T>& tile) {
     DNN_UNROLL
     for (int v = 0; v < NRV; ++v) acc[i][v] = Vec<T>::zero();
   }
-  const char *a_plane = reinterpret_cast<const char*>(tile.a), *b_plane = reinterpret_cast<const char*>(tile.b);
+  const char *a_plane = reinterpret_cast<const char*>(tile.a), *b_plane = reinterpret_cast<const char*>(tile.b), *ahead = tile.ahead;
   for (int64_t plane = 0; plane < tile.planes; ++plane, a_plane += tile.a_plane, b_plane += tile.b_plane) {
-    const char *a = a_plane, *b = b_plane;
-    for (int64_t row = 0; row < tile.rows; ++row, a += tile.a_row, b += tile.b_row)
-      accumulate<T, Multiply, MR, NRV, Order::Columns, false>(acc, a, tile.a_step, b, tile.b_step, tile.steps, Partial<T>(N));
+    const char *a_row = a_plane, *b_row = b_plane;
+    for (int64_t row = 0; row < tile.rows; ++row, a_row += tile.a_row, b_row += tile.b_row) {
+      const char *a = a_row, *b = b_row;
+      for (int64_t step = 0; step < tile.steps; ++step, a += tile.a_step, b += tile.b_step, ahead += tile.ahead_step) {
+        __builtin_prefetch(ahead, 0, 2);
+        Vec<T> bv[NRV];
+        DNN_UNROLL
+        for (int v = 0; v < NRV; ++v) bv[v] = Vec<T>::load(reinterpret_cast<const T*>(b) + v * N);
+        DNN_UNROLL
+        for (int i = 0; i < MR; ++i) {
+          const Vec<T> av = broadcast<T>(a + i * sizeof(T));
+          DNN_UNROLL
+          for (int v = 0; v < NRV; ++v) acc[i][v] = fma(av, bv[v], acc[i][v]);
+        }
+      }
+    }
   }
   DNN_UNROLL
   for (int i = 0; i < MR; ++i) {
