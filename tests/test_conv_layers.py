@@ -117,3 +117,25 @@ WRONG = [
 def test_wrong_settings(make, error, message):
     with pytest.raises(error, match=message):
         make()
+
+
+LAZY = [(name, sizes, settings, shape) for name, sizes, settings, shape in LAYERS if "padding_mode" not in settings]
+
+
+@pytest.mark.parametrize(("name", "sizes", "settings", "shape"), LAZY, ids=[f"{row[0]}-{i}" for i, row in enumerate(LAZY)])
+def test_lazy_layers_become_the_layer(name, sizes, settings, shape):
+    x = tensor(random(*shape).astype(np.float32))
+    lazy = getattr(nn, f"Lazy{name}")(*sizes[1:], **settings)
+    assert lazy.has_uninitialized_params()
+    assert repr(lazy).startswith(f"Lazy{name}(0, {sizes[1]}, ")
+    dnn.manual_seed(3)
+    y = lazy(x)
+    dnn.manual_seed(3)
+    layer = getattr(nn, name)(*sizes, **settings)
+    assert type(lazy) is type(layer)
+    assert repr(lazy) == repr(layer)
+    np.testing.assert_array_equal(y.detach().numpy(), layer(x).detach().numpy())
+    loaded = getattr(nn, f"Lazy{name}")(*sizes[1:], **settings)
+    loaded.load_state_dict(layer.state_dict())
+    np.testing.assert_array_equal(loaded(x).detach().numpy(), y.detach().numpy())
+    assert repr(loaded) == repr(layer)

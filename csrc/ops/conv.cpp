@@ -3,6 +3,7 @@
 #include "ops/conv.h"
 
 #include "ops/conv_geometry.h"
+#include "ops/layout.h"
 #include "ops/matmul.h"
 
 namespace dnncore::ops {
@@ -25,22 +26,10 @@ int64_t pixel_stride(const Tensor& x) {
   return pixel == 0 ? channels : pixel;
 }
 
-Tensor empty_pixels(const ConvGeometry& geometry, const Shape& shape) {
-  const Tensor y = Tensor::empty(shape, geometry.shape.dtype, {}, geometry.op);
-  int64_t stride = shape[1];
-  for (int i = shape.n - 1; i >= 2; --i) {
-    y.impl()->strides[i] = stride;
-    stride *= shape[i];
-  }
-  y.impl()->strides[1] = 1;
-  y.impl()->strides[0] = stride;
-  return y;
-}
-
 // x itself, or a copy in the kernels' order.
 Tensor in_pixels(const ConvGeometry& geometry, const Tensor& x) {
   if (x.numel() == 0 || pixel_stride(x) > 0) return x;
-  const Tensor y = empty_pixels(geometry, x.shape());
+  const Tensor y = empty_channels_last(x.shape(), x.dtype(), x.device(), geometry.op);
   launch_copy(geometry.op, x.detach(), y, false);
   if (any_requires_grad({&x})) record(geometry.op, y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
   return y;
@@ -125,10 +114,6 @@ void launch_backward_data(const ConvGeometry& geometry, const Tensor& dy, const 
            dy.device());
 }
 
-struct WeightGradients {
-  Tensor weight, bias;
-};
-
 // --- Recorded ---------------------------------------------------------------------------------------------------------
 
 // Over everything but the channels.
@@ -137,6 +122,10 @@ Tensor channel_sums(const Tensor& g) {
   for (int i = 2; i < g.ndim(); ++i) dims.push_back(i);
   return reduce(ReduceOp::sum, g, dims, false);
 }
+
+struct WeightGradients {
+  Tensor weight, bias;
+};
 
 // Not recorded. The gradient of the bias comes from the same pass over dy.
 WeightGradients weight_gradients(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, bool with_bias) {
@@ -176,7 +165,7 @@ Tensor weight_gradient(const ConvGeometry& geometry, const Tensor& x, const Tens
 // dx of (dy, w), plus `bias`: the transposed convolution.
 Tensor backward_data(const ConvGeometry& geometry, const Tensor& dy_any, const Tensor& w_any, const Tensor& bias) {
   const Tensor dy = in_pixels(geometry, dy_any), w = contiguous(w_any);
-  const Tensor dx = empty_pixels(geometry, geometry.x_shape());
+  const Tensor dx = empty_channels_last(geometry.x_shape(), dy.dtype(), dy.device(), geometry.op);
   launch_backward_data(geometry, dy, w, bias.defined() ? contiguous(bias.detach()) : Tensor(), dx);
   if (!any_requires_grad({&dy, &w, &bias})) return dx;
   const Saved saved_dy = w.requires_grad() ? Saved::input(dy) : Saved(), saved_w = dy.requires_grad() ? Saved::input(w) : Saved();
@@ -221,7 +210,7 @@ void add_weight_gradients(const ConvGeometry& geometry, const Node& node, const 
 // y of (x, w).
 Tensor forward(const ConvGeometry& geometry, const Tensor& x_any, const Tensor& w_any, const Tensor& bias, Activation activation) {
   const Tensor x = in_pixels(geometry, x_any), w = contiguous(w_any);
-  const Tensor y = empty_pixels(geometry, geometry.y_shape());
+  const Tensor y = empty_channels_last(geometry.y_shape(), x.dtype(), x.device(), geometry.op);
   launch_forward(geometry, x, w, bias.defined() ? contiguous(bias.detach()) : Tensor(), y, activation);
   if (!any_requires_grad({&x, &w, &bias})) return y;
   const Saved saved_x = w.requires_grad() ? Saved::input(x) : Saved(), saved_w = x.requires_grad() ? Saved::input(w) : Saved();

@@ -58,10 +58,7 @@ void check_shapes(const char* op, int dims, const Tensor& x, const Tensor& w, in
   DNN_CHECK(groups >= 1, ValueError, op, ": expected groups of at least 1, got ", groups);
   DNN_CHECK(w.size(0) % groups == 0, ValueError, op, ": expected ", transposed ? "input" : "output", " channels that ", groups,
             " groups divide, got weight ", w.shape());
-  int64_t channels = w.size(0);
-  if (!transposed)
-    DNN_CHECK(!__builtin_mul_overflow(w.size(1), groups, &channels), ValueError, op, ": too many groups for weight ", w.shape(), ": ",
-              groups);
+  const int64_t channels = transposed ? w.size(0) : w.size(1) * groups;  // no more than the weight has entries
   const std::string grouped = groups == 1 ? "" : concat(" and groups=", groups);
   const int at = x.ndim() - dims - 1;  // of the channels
   DNN_CHECK((at == 0 || at == 1) && x.size(at) == channels, ValueError, op, ": expected input of shape ",
@@ -169,7 +166,7 @@ ConvGeometry conv_transpose_geometry(int dims, const Tensor& x, const Tensor& w,
   ConvShape& s = geometry.shape;
   s.n = x.ndim() == dims + 1 ? 1 : x.size(0);
   s.k = w.size(0);
-  DNN_CHECK(!__builtin_mul_overflow(w.size(1), settings.groups, &s.c), ValueError, op, ": too many groups for weight ", w.shape());
+  s.c = w.size(1) * settings.groups;
   check_bias(op, bias, s.c, w);
   s.groups = settings.groups;
   s.dtype = x.dtype();

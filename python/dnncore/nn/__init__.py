@@ -23,6 +23,7 @@ from dnncore.nn.activation_learned import GLU, Maxout, PReLU, RReLU
 from dnncore.nn.batchnorm import BatchNorm1d, BatchNorm2d, BatchNorm3d, LazyBatchNorm1d, LazyBatchNorm2d, LazyBatchNorm3d
 from dnncore.nn.container import ModuleDict, ModuleList, Sequential
 from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
+from dnncore.nn.conv_lazy import LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d
 from dnncore.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
 from dnncore.nn.instancenorm import (
@@ -137,6 +138,12 @@ __all__ = [
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
     "LazyBatchNorm3d",
+    "LazyConv1d",
+    "LazyConv2d",
+    "LazyConv3d",
+    "LazyConvTranspose1d",
+    "LazyConvTranspose2d",
+    "LazyConvTranspose3d",
     "LazyInstanceNorm1d",
     "LazyInstanceNorm2d",
     "LazyInstanceNorm3d",

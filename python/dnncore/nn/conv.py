@@ -110,6 +110,14 @@ class ConvNd(Module):
             bound = 1 / math.sqrt(fan_in)
             init.uniform_(self.bias, -bound, bound)
 
+    def _advice(self, input: Tensor) -> str:
+        """Return what to say after an error of this input: the channels that would fit."""
+        at = input.ndim - self.dims - 1
+        if at not in (0, 1) or input.shape[at] == self.in_channels:
+            return ""
+        channels = input.shape[at]
+        return f"; {type(self).__name__}(in_channels={self.in_channels}) got {channels} channels: use in_channels={channels}"
+
     def extra_repr(self) -> str:
         """Return the channels and what differs from the defaults."""
         text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
@@ -158,10 +166,13 @@ class _Conv(ConvNd):
             weight, bias = own["weight"], own["bias"]
         except KeyError:  # computed from other parameters: weight_norm and its kin
             weight, bias = self.weight, self.bias
-        if self.padding_mode == "zeros":
-            return self._conv(input, weight, bias, self.stride, self.padding, self.dilation, self.groups, activation)  # type: ignore[no-any-return]
-        padded = _core.pad(input, self._sides(), self.padding_mode)
-        return self._conv(padded, weight, bias, self.stride, 0, self.dilation, self.groups, activation)  # type: ignore[no-any-return]
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input, padding = _core.pad(input, self._sides(), self.padding_mode), 0
+        try:
+            return self._conv(input, weight, bias, self.stride, padding, self.dilation, self.groups, activation)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise ValueError(f"{error}{self._advice(input)}") from None
 
     def _sides(self) -> list[int]:
         """Return what `pad` takes: before and after, of the last dimension first."""

@@ -68,7 +68,10 @@ class _ConvTranspose(ConvNd):
             If shapes do not fit, or no output padding gives `output_size`.
         """
         extra = self.output_padding if output_size is None else self._output_padding(input, list(output_size))
-        return self._conv(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)  # type: ignore[no-any-return]
+        try:
+            return self._conv(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups, self.dilation)  # type: ignore[no-any-return]
+        except ValueError as error:
+            raise ValueError(f"{error}{self._advice(input)}") from None
 
     def _output_padding(self, input: Tensor, wanted: list[int]) -> tuple[int, ...]:
         layer, dims = type(self).__name__, self.dims

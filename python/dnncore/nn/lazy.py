@@ -50,6 +50,13 @@ def _infer_parameters(module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
         module.__class__ = module.cls_to_become
 
 
+def materialize(layer: str, parameter: Parameter, shape: tuple[int, ...]) -> None:
+    """Give a parameter that has no shape its memory."""
+    if not isinstance(parameter, UninitializedParameter):
+        raise RuntimeError(f"{layer}: weight and bias must be without a shape both or neither")
+    parameter.materialize(shape)
+
+
 class LazyLinear(LazyModuleMixin, Linear):
     r"""A `Linear` whose ``in_features`` is the size of the last dimension of its first input.
 
@@ -102,13 +109,7 @@ class LazyLinear(LazyModuleMixin, Linear):
         if input.ndim == 0:
             raise ValueError("LazyLinear: expected an input of at least 1 dimension, got a 0-d tensor")
         self.in_features = input.shape[-1]
-        _shaped(self.weight).materialize((self.out_features, self.in_features))
+        materialize("LazyLinear", self.weight, (self.out_features, self.in_features))
         if self.bias is not None:
-            _shaped(self.bias).materialize((self.out_features,))
+            materialize("LazyLinear", self.bias, (self.out_features,))
         self.reset_parameters()
-
-
-def _shaped(parameter: Parameter) -> UninitializedParameter:
-    if not isinstance(parameter, UninitializedParameter):
-        raise RuntimeError("LazyLinear: weight and bias must be without a shape both or neither")
-    return parameter

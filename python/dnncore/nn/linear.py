@@ -87,7 +87,20 @@ class Linear(Module):
             weight, bias = own["weight"], own["bias"]
         except KeyError:  # computed from other parameters: weight_norm and its kin
             weight, bias = self.weight, self.bias
-        return _core.linear(input, weight, bias, activation)
+        try:
+            return _core.linear(input, weight, bias, activation)
+        except ValueError as error:
+            raise ValueError(f"{error}{self._advice(input)}") from None
+
+    def _advice(self, input: Tensor) -> str:
+        """Return what to say after an error of this input: the sizes that would fit."""
+        shape = tuple(input.shape)
+        if not shape or shape[-1] == self.in_features:
+            return ""
+        layer = f"; Linear(in_features={self.in_features}) got {shape[-1]} features: "
+        if len(shape) > 2 and math.prod(shape[1:]) == self.in_features:
+            return f"{layer}put nn.Flatten() before it"
+        return f"{layer}use in_features={shape[-1]}"
 
     def extra_repr(self) -> str:
         """Return the sizes."""
