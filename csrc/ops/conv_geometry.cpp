@@ -19,6 +19,8 @@ std::string pattern(const char* first, const std::string& second, int dims) {
   return concat("(", first, ", ", second, kSpatial[dims - 1], ")");
 }
 
+std::string said_groups(int64_t groups) { return groups == 1 ? "" : concat(" and groups=", groups); }
+
 // One number per dimension, each at least `least`.
 Shape each_dimension(const char* op, const char* name, const Shape& given, int dims, int64_t least) {
   DNN_CHECK(given.n == 1 || given.n == dims, ValueError, op, ": expected ", name, " as one number", dims > 1 ? concat(" or ", dims) : "",
@@ -59,10 +61,9 @@ void check_shapes(const char* op, int dims, const Tensor& x, const Tensor& w, in
   DNN_CHECK(w.size(0) % groups == 0, ValueError, op, ": expected ", transposed ? "input" : "output", " channels that ", groups,
             " groups divide, got weight ", w.shape());
   const int64_t channels = transposed ? w.size(0) : w.size(1) * groups;  // no more than the weight has entries
-  const std::string grouped = groups == 1 ? "" : concat(" and groups=", groups);
-  const int at = x.ndim() - dims - 1;  // of the channels
+  const int at = x.ndim() - dims - 1;                                    // of the channels
   DNN_CHECK((at == 0 || at == 1) && x.size(at) == channels, ValueError, op, ": expected input of shape ",
-            pattern("N", std::to_string(channels), dims), " to match weight ", w.shape(), grouped, ", got ", x.shape());
+            pattern("N", std::to_string(channels), dims), " to match weight ", w.shape(), said_groups(groups), ", got ", x.shape());
   for (int i = at + 1; i < x.ndim(); ++i)
     DNN_CHECK(x.size(i) > 0, ValueError, op, ": expected images of at least one element, got input of shape ", x.shape());
 }

@@ -116,6 +116,11 @@ DTYPE = Kind(
 )
 TENSOR = Kind("null, or a shape and a dtype", _is_slot, read=_slot_of, make=_zeros)
 REDUCTION = _one_of("mean", "sum", "none")
+PADDING = Kind(
+    "a list of whole numbers, 'same' or 'valid'",
+    lambda value: _is_sizes(value) or (isinstance(value, str) and value in ("same", "valid")),
+    make=lambda value: value if isinstance(value, str) else tuple(value),
+)
 P_NORM = Kind(NUMBER.says, NUMBER.fits, read=lambda module, name: _plain(module, "norm"))
 
 
@@ -168,11 +173,24 @@ def _maxout(a: Arguments) -> dict[str, tuple[int, ...]]:
     return _affine(a, (a["out_features"] * a["pieces"], a["in_features"]))
 
 
+def _conv(a: Arguments) -> dict[str, tuple[int, ...]]:
+    return _affine(a, (a["out_channels"], a["in_channels"] // max(a["groups"], 1), *a["kernel_size"]))
+
+
+def _conv_transpose(a: Arguments) -> dict[str, tuple[int, ...]]:
+    weight = (a["in_channels"], a["out_channels"] // max(a["groups"], 1), *a["kernel_size"])
+    return {"weight": weight, "bias": (a["out_channels"],)} if a["bias"] else {"weight": weight}
+
+
 def _prelu(a: Arguments) -> dict[str, tuple[int, ...]]:
     return {"weight": (a["num_parameters"],)}
 
 
 _AFFINE = {"out_features": SIZE, "bias": BIAS, "dtype": DTYPE}
+_CHANNELS = {"in_channels": SIZE, "out_channels": SIZE, "kernel_size": SIZES, "stride": SIZES}
+_FILTERS = {"dilation": SIZES, "groups": SIZE, "bias": BIAS, "dtype": DTYPE}
+_CONV = {**_CHANNELS, **_FILTERS, "padding": PADDING, "padding_mode": _one_of("zeros", "reflect", "replicate", "circular")}
+_TRANSPOSED = {**_CHANNELS, **_FILTERS, "padding": SIZES, "output_padding": SIZES, "padding_mode": _one_of("zeros")}
 _INPLACE = {"inplace": BOOL}
 _DROPOUT = {"p": NUMBER, "inplace": BOOL}
 _DIM = {"dim": INT_OR_NONE}
@@ -182,6 +200,8 @@ _LAYERS = (
     Layer(nn.Linear, {"in_features": SIZE, **_AFFINE}, _linear),
     Layer(nn.Bilinear, {"in1_features": SIZE, "in2_features": SIZE, **_AFFINE}, _bilinear),
     Layer(nn.Maxout, {"in_features": SIZE, "pieces": SIZE, **_AFFINE}, _maxout),
+    *(Layer(cls, _CONV, _conv) for cls in (nn.Conv1d, nn.Conv2d, nn.Conv3d)),
+    *(Layer(cls, _TRANSPOSED, _conv_transpose) for cls in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)),
     Layer(nn.PReLU, {"num_parameters": SIZE, "init": NUMBER, "dtype": DTYPE}, _prelu),
     Layer(nn.Flatten, {"start_dim": INT, "end_dim": INT}),
     Layer(nn.Unflatten, {"dim": INT, "unflattened_size": SIZES}),
@@ -218,8 +238,10 @@ _LAYERS = (
 
 LAYERS = {layer.cls.__name__: layer for layer in _LAYERS}
 CONTAINERS: dict[str, type[nn.Module]] = {cls.__name__: cls for cls in (nn.Sequential, nn.ModuleList, nn.ModuleDict)}
+_LAZY = "it has no shape yet; run the model once on an input"
 EXCLUDED = {  # public classes of nn that no folder names, and why
-    "LazyLinear": "it has no shape yet; run the model once on an input",
+    **{f"Lazy{kind}{d}d": _LAZY for kind in ("Conv", "ConvTranspose") for d in (1, 2, 3)},
+    "LazyLinear": _LAZY,
     "Module": "it computes nothing by itself",
     "ParameterDict": "its values are no constructor arguments",
     "ParameterList": "its values are no constructor arguments",

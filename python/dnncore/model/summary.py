@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import math
 import operator
 import shutil
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 from dnncore import _core, nn
 from dnncore._core import Tensor
 from dnncore.model._probe import Call, Trace, class_name, said_shape, tensors_in, trace
+from dnncore.nn.conv import ConvNd
 from dnncore.nn.parameter import is_lazy
 
 __all__ = ["Row", "Summary", "summarize"]
@@ -345,28 +347,41 @@ def _filled(row: Row, calls: list[tuple[Call, int]], counted: list[tuple[Call, i
 # --- Work
 
 
-def _linear_flops(layer: Any, outputs: int) -> int:
-    return int(2 * layer.in_features * outputs)
+def _elements(value: Any) -> int:
+    return sum(x.numel() for x in tensors_in(value))
 
 
-def _maxout_flops(layer: Any, outputs: int) -> int:
-    return int(2 * layer.in_features * layer.pieces * outputs)
+def _linear_flops(call: Call) -> int:
+    return int(2 * call.module.in_features * _elements(call.output))
 
 
-def _bilinear_flops(layer: Any, outputs: int) -> int:
-    return int(2 * layer.in2_features * (layer.in1_features + 1) * outputs)  # x1^T W, then its product with x2
+def _maxout_flops(call: Call) -> int:
+    return int(2 * call.module.in_features * call.module.pieces * _elements(call.output))
 
 
-_FLOPS: dict[type[nn.Module], Callable[[Any, int], int]] = {
+def _bilinear_flops(call: Call) -> int:
+    layer = call.module
+    return int(2 * layer.in2_features * (layer.in1_features + 1) * _elements(call.output))  # x1^T W, then its product with x2
+
+
+def _conv_flops(call: Call) -> int:
+    """Count every entry of a filter for every pixel: of the output, of a transposed convolution of the input."""
+    layer = call.module
+    channels, pixels = (layer.out_channels, call.args[:1]) if layer.transposed else (layer.in_channels, call.output)
+    return int(2 * channels // layer.groups * math.prod(layer.kernel_size) * _elements(pixels))
+
+
+_FLOPS: dict[type[nn.Module], Callable[[Call], int]] = {
     nn.Linear: _linear_flops,
     nn.Maxout: _maxout_flops,
     nn.Bilinear: _bilinear_flops,
+    ConvNd: _conv_flops,
 }
 
 
 def _flops(call: Call) -> int:
     count = next((_FLOPS[cls] for cls in type(call.module).__mro__ if cls in _FLOPS), None)
-    return 0 if count is None else count(call.module, sum(x.numel() for x in tensors_in(call.output)))
+    return 0 if count is None else count(call)
 
 
 # --- Text
