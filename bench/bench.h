@@ -45,6 +45,7 @@ void add_copy_rows();
 void add_index_rows();
 void add_train_rows();
 void add_loss_rows();
+void add_norm_rows();
 void add_conv_rows();
 void add_pool_rows();
 void add_order_rows();

@@ -108,6 +108,7 @@ int main(int argc, char** argv) {
   bench::add_index_rows();
   bench::add_train_rows();
   bench::add_loss_rows();
+  bench::add_norm_rows();
   bench::add_conv_rows();
   bench::add_pool_rows();
   bench::add_order_rows();
