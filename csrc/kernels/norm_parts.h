@@ -36,6 +36,10 @@ struct Moments {
 
   void merge(const Moments& other) {
     if (other.n == 0) return;
+    if (n == 0) {
+      *this = other;
+      return;
+    }
     const double total = n + other.n, delta = other.mean - mean;
     squares += other.squares + delta * delta * (n * other.n / total);
     mean += delta * (other.n / total);
@@ -60,27 +64,15 @@ template <class T>
 inline constexpr int64_t kNormSpan = 128 * Vec<T>::N;
 inline constexpr int kNormAdds = 16;  // squares added up per lane before they go to the next level: within 1e-7 on a coarse grid too
 
-// Of `runs` runs of `length` adjacent elements, `stride` apart: in all about kNormSpan. The sums about the rounded mean m correct it.
+struct SumsAbout {
+  double off, squares;  // of x - m, and of their squares
+};
+
 template <class T>
-Moments span_moments(const T* x, int64_t runs, int64_t stride, int64_t length) {
+SumsAbout sums_about(T about, const T* x, int64_t runs, int64_t stride, int64_t length) {
   using V = Vec<T>;
   constexpr int64_t N = V::N;
-  const auto count = static_cast<double>(runs * length);
-  V a = V::zero(), b = a, c = a, d = a;
-  for (int64_t r = 0; r < runs; ++r) {
-    const T* p = x + r * stride;
-    int64_t i = 0;
-    for (; i + 4 * N <= length; i += 4 * N) {
-      a = a + V::load(p + i);
-      b = b + V::load(p + i + N);
-      c = c + V::load(p + i + 2 * N);
-      d = d + V::load(p + i + 3 * N);
-    }
-    for (; i + N <= length; i += N) a = a + V::load(p + i);
-    if (i < length) b = b + V::load(p + i, length - i);
-  }
-  const T rounded = static_cast<T>(reduce_add((a + b) + (c + d)) / count);
-  const V m = V::set(rounded);
+  const V m = V::set(about);
   V rest[4], squares[4], all = V::zero();
   for (int k = 0; k < 4; ++k) rest[k] = squares[k] = V::zero();
   int adds = 0;
@@ -99,12 +91,26 @@ Moments span_moments(const T* x, int64_t runs, int64_t stride, int64_t length) {
         adds = 0;
       }
     }
-    for (; i + N <= length; i += N) add(V::load(p + i) - m, static_cast<int>(i / N % 4));
+    for (int k = 0; i + N <= length; i += N, ++k) add(V::load(p + i) - m, k);
     if (i < length) add(select(first_lanes_mask<T>(length - i), V::load(p + i, length - i) - m, V::zero()), 3);
   }
-  const double off = reduce_add((rest[0] + rest[1]) + (rest[2] + rest[3]));
-  const double sum = reduce_add(all + ((squares[0] + squares[1]) + (squares[2] + squares[3])));
-  return {count, rounded + off / count, std::max(0.0, sum - off * off / count)};
+  return {reduce_add((rest[0] + rest[1]) + (rest[2] + rest[3])), reduce_add(all + ((squares[0] + squares[1]) + (squares[2] + squares[3])))};
+}
+
+// Of `runs` runs of `length` adjacent elements, `stride` apart: in all about kNormSpan. The sums are taken about the mean of the first
+// few elements and correct it; where that is further from the mean than half a deviation, once more about the corrected one.
+template <class T>
+Moments span_moments(const T* x, int64_t runs, int64_t stride, int64_t length) {
+  constexpr int64_t N = Vec<T>::N;
+  const auto count = static_cast<double>(runs * length);
+  const double share = 1 / count;
+  T about = length >= N ? reduce_add(Vec<T>::load(x)) * T(1.0 / N) : x[0];
+  SumsAbout found = sums_about(about, x, runs, stride, length);
+  if (4 * found.off * found.off * share > found.squares) {
+    about = static_cast<T>(static_cast<double>(about) + found.off * share);
+    found = sums_about(about, x, runs, stride, length);
+  }
+  return {count, static_cast<double>(about) + found.off * share, std::max(0.0, found.squares - found.off * found.off * share)};
 }
 
 // y = (x - centre) scale + shift with centre the mean rounded to T: what rounding took from the mean is in the shift.
