@@ -19,11 +19,12 @@ constexpr int64_t kMostTaps = 8192;  // more: left to the reference
 constexpr int64_t kFilterBytes = 1 << 20;
 constexpr double kRowTaskNanoseconds = 40e3;
 
+// A tap, or a run of `RowSum::run` taps that each lie one column further than the one before.
 template <class T>
 struct RowTap {
-  const T* x;          // for column 0 of the output, where it may lie outside of the row
+  const T* x;          // of the first tap for column 0 of the output, where it may lie outside of the row
   const T* w;          // channels adjacent
-  int64_t begin, end;  // columns of the output that have it
+  int64_t begin, end;  // columns of the output that have it; of the first tap of a run, also beyond the row
 };
 
 template <class T>
@@ -33,8 +34,34 @@ struct RowSum {
   int64_t x_step, y_step;  // from column to column
   T* y;
   int64_t columns;
-  const T* bias;  // or null
+  const T* bias;   // or null
+  int64_t run;     // 3, 5, 7, or 0: single taps
+  int64_t w_step;  // from a tap of a run to the next
+  const T* ahead;  // column 0 of the input row that the next output row is the first to need
 };
+
+constexpr int kColumns = 4;  // summed at a time
+
+int64_t run_length(const ConvShape& s, int64_t columns) {
+  const bool common = s.filter.w == 3 || s.filter.w == 5 || s.filter.w == 7;
+  return common && s.stride.w == 1 && s.dilation.w == 1 && columns >= kColumns ? s.filter.w : 0;
+}
+
+template <class T, int P, int V, bool kPartial>
+DNN_INLINE void store_sums(const RowSum<T>& row, const Vec<T> (&acc)[P][V], int64_t column, int64_t channel, int64_t lanes) {
+  constexpr int N = Vec<T>::N;
+  T* y = row.y + column * row.y_step + channel;
+  DNN_UNROLL
+  for (int v = 0; v < V; ++v) {
+    const T* at = row.bias + channel + v * N;
+    const Vec<T> bias = row.bias == nullptr ? Vec<T>::zero() : kPartial ? Vec<T>::load(at, lanes) : Vec<T>::load(at);
+    DNN_UNROLL
+    for (int p = 0; p < P; ++p) {
+      T* to = y + p * row.y_step + v * N;
+      kPartial ? (acc[p][v] + bias).store(to, lanes) : (acc[p][v] + bias).store(to);
+    }
+  }
+}
 
 // P columns from `column` on, V vectors of channels from `channel` on; kPartial: the last one has `lanes` lanes; kBorder: not every column
 // has every tap.
@@ -63,33 +90,72 @@ void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
       for (int v = 0; v < V; ++v) acc[p][v] = fma(load(x + p * row.x_step + v * N), wv[v], acc[p][v]);
     }
   }
-  T* y = row.y + column * row.y_step + channel;
+  store_sums<T, P, V, kPartial>(row, acc, column, channel, lanes);
+}
+
+// The same for runs: an input column is loaded once for all taps that meet it. One core, GF/s: 5x5 on 14x14 of 240 channels 58 -> 72,
+// 7x7 on 56x56 of 96 54 -> 59, and 68 with the next row fetched ahead; 3x3 on 56x56 of 128 17 -> 27 by that alone.
+template <class T, int V, int S, bool kPartial, bool kBorder>
+void sum_runs(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lanes) {
+  constexpr int N = Vec<T>::N, P = kColumns;
   DNN_UNROLL
-  for (int v = 0; v < V; ++v) {
-    const Vec<T> bias = row.bias == nullptr ? Vec<T>::zero() : load(row.bias + channel + v * N);
+  for (int p = 0; p < P; ++p) {
     DNN_UNROLL
-    for (int p = 0; p < P; ++p) {
-      T* to = y + p * row.y_step + v * N;
-      kPartial ? (acc[p][v] + bias).store(to, lanes) : (acc[p][v] + bias).store(to);
+    for (int v = 0; v < V; ++v) __builtin_prefetch(row.ahead + (column + p) * row.x_step + channel + v * N, 0, 2);
+  }
+  const auto load = [lanes](const T* p) __attribute__((always_inline)) { return kPartial ? Vec<T>::load(p, lanes) : Vec<T>::load(p); };
+  Vec<T> acc[P][V];
+  DNN_UNROLL
+  for (int p = 0; p < P; ++p) {
+    DNN_UNROLL
+    for (int v = 0; v < V; ++v) acc[p][v] = Vec<T>::zero();
+  }
+  for (int64_t t = 0; t < row.count; ++t) {
+    const RowTap<T>& tap = row.taps[t];
+    const T *x = tap.x + column * row.x_step + channel, *w = tap.w + channel;
+    Vec<T> wv[S][V];
+    DNN_UNROLL
+    for (int s = 0; s < S; ++s) {
+      DNN_UNROLL
+      for (int v = 0; v < V; ++v) wv[s][v] = load(w + s * row.w_step + v * N);
+    }
+    DNN_UNROLL
+    for (int j = 0; j < P + S - 1; ++j) {
+      if (kBorder && (column + j < tap.begin || column + j >= tap.end)) continue;
+      DNN_UNROLL
+      for (int v = 0; v < V; ++v) {
+        const Vec<T> xv = load(x + j * row.x_step + v * N);
+        DNN_UNROLL
+        for (int p = 0; p < P; ++p)
+          if (j >= p && j < p + S) acc[p][v] = fma(xv, wv[j - p < 0 || j - p >= S ? 0 : j - p][v], acc[p][v]);
+      }
     }
   }
+  store_sums<T, P, V, kPartial>(row, acc, column, channel, lanes);
+}
+
+template <class T, int V, bool kPartial, bool kBorder>
+void sum_four(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lanes) {
+  if (row.run == 3) return sum_runs<T, V, 3, kPartial, kBorder>(row, column, channel, lanes);
+  if (row.run == 5) return sum_runs<T, V, 5, kPartial, kBorder>(row, column, channel, lanes);
+  if (row.run == 7) return sum_runs<T, V, 7, kPartial, kBorder>(row, column, channel, lanes);
+  sum_taps<T, kColumns, V, kPartial, kBorder>(row, column, channel, lanes);
 }
 
 // Columns of `part`, four at a time; the last of the row twice where they do not divide.
 template <class T, int V, bool kPartial>
 void sum_columns(const RowSum<T>& row, Range inside, Range part, int64_t channel, int64_t lanes) {
-  constexpr int64_t P = 4;
   for (int64_t column = part.begin; column < part.end;) {
-    if (row.columns < P) {
+    if (row.columns < kColumns) {
       sum_taps<T, 1, V, kPartial, true>(row, column++, channel, lanes);
       continue;
     }
-    const int64_t from = std::min(column, row.columns - P);
-    if (from >= inside.begin && from + P <= inside.end)
-      sum_taps<T, P, V, kPartial, false>(row, from, channel, lanes);
+    const int64_t from = std::min(column, row.columns - kColumns);
+    if (from >= inside.begin && from + kColumns <= inside.end)
+      sum_four<T, V, kPartial, false>(row, from, channel, lanes);
     else
-      sum_taps<T, P, V, kPartial, true>(row, from, channel, lanes);
-    column = from + P;
+      sum_four<T, V, kPartial, true>(row, from, channel, lanes);
+    column = from + kColumns;
   }
 }
 
@@ -98,11 +164,13 @@ void sum_columns(const RowSum<T>& row, Range inside, Range part, int64_t channel
 template <class T>
 void sum_row(const RowSum<T>& row, int64_t channels) {
   constexpr int N = Vec<T>::N;
-  constexpr int64_t kColumns = 16;
-  Range inside{0, row.columns};  // columns that have all taps
-  for (int64_t t = 0; t < row.count; ++t) inside = {std::max(inside.begin, row.taps[t].begin), std::min(inside.end, row.taps[t].end)};
-  for (int64_t column = 0; column < row.columns; column += kColumns) {
-    const Range part{column, std::min(row.columns, column + kColumns)};
+  constexpr int64_t kPart = 16;
+  Range inside{0, row.columns};                              // columns that have all taps
+  const int64_t others = std::max<int64_t>(row.run - 1, 0);  // taps of a run after the first
+  for (int64_t t = 0; t < row.count; ++t)
+    inside = {std::max(inside.begin, row.taps[t].begin), std::min(inside.end, row.taps[t].end - others)};
+  for (int64_t column = 0; column < row.columns; column += kPart) {
+    const Range part{column, std::min(row.columns, column + kPart)};
     int64_t c = 0;
     for (; c + 2 * N <= channels; c += 2 * N) sum_columns<T, 2, false>(row, inside, part, c, N);
     for (; c + N <= channels; c += N) sum_columns<T, 1, false>(row, inside, part, c, N);
@@ -158,8 +226,8 @@ class Rows {
 
  private:
   void turn_filter(int64_t first, int64_t channels) {
-    for (int64_t tap = 0; tap < s_.taps(); ++tap)
-      for (int64_t c = 0; c < channels; ++c) filter_[tap * plan_.channels + c] = w_[(first + c) * s_.taps() + tap];
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t tap = 0; tap < s_.taps(); ++tap) filter_[tap * plan_.channels + c] = w_[(first + c) * s_.taps() + tap];
   }
 
   const ConvShape& s_;
@@ -178,11 +246,14 @@ void forward(const ConvForwardArgs& args, const Tasks& tasks) {
   for (int64_t task = tasks.begin; task < tasks.end; ++task)
     rows.for_each_row(task, [&](int64_t first, int64_t channels, int64_t index) {
       const int64_t h = index % s.out.h, d = index / s.out.h % s.out.d, n = index / (s.out.h * s.out.d);
-      RowSum<T> row{rows.taps(), 0, s.stride.w * s.x_pixel, s.k, static_cast<T*>(args.y) + index * s.out.w * s.k + first, s.out.w, nullptr};
+      RowSum<T> row{rows.taps(), 0,       s.stride.w * s.x_pixel, s.k,           static_cast<T*>(args.y) + index * s.out.w * s.k + first,
+                    s.out.w,     nullptr, run_length(s, s.out.w), plan.channels, nullptr};
+      const int64_t newest = std::min(s.n * s.in.d * s.in.h - 1, (n * s.in.d + d) * s.in.h + h + s.filter.h - s.pad.h);
+      row.ahead = static_cast<const T*>(args.x) + std::max<int64_t>(0, newest) * s.in.w * s.x_pixel + first;
       if (args.bias != nullptr) row.bias = static_cast<const T*>(args.bias) + first;
-      for (int64_t fw = 0; fw < s.filter.w; ++fw) {
+      for (int64_t fw = 0; fw < (row.run > 0 ? 1 : s.filter.w); ++fw) {
         const int64_t in_w = fw * s.dilation.w - s.pad.w;
-        const Range inside = positions_inside(in_w, s.stride.w, s.out.w, s.in.w);
+        const Range inside = row.run > 0 ? Range{s.pad.w, s.in.w + s.pad.w} : positions_inside(in_w, s.stride.w, s.out.w, s.in.w);
         for (int64_t fd = 0; fd < s.filter.d; ++fd) {
           const int64_t in_d = d * s.stride.d - s.pad.d + fd * s.dilation.d;
           if (in_d < 0 || in_d >= s.in.d) continue;
@@ -217,12 +288,14 @@ void backward_data(const ConvBackwardDataArgs& args, const Tasks& tasks) {
     const int64_t h = index % s.in.h, d = index / s.in.h % s.in.d, n = index / (s.in.h * s.in.d);
     const int64_t columns = ceil_div(s.in.w - column, s.stride.w);
     T* dx = static_cast<T*>(args.dx) + (index * s.in.w + column) * s.c + first;
-    RowSum<T> row{rows.taps(), 0, s.y_pixel, s.stride.w * s.c, dx, columns, nullptr};
+    RowSum<T> row{rows.taps(), 0, s.y_pixel, s.stride.w * s.c, dx, columns, nullptr, run_length(s, columns), -plan.channels, nullptr};
+    const int64_t newest = std::min(s.n * s.out.d * s.out.h - 1, (n * s.out.d + d) * s.out.h + h + 1 + s.pad.h);
+    row.ahead = static_cast<const T*>(args.dy) + newest * s.out.w * s.y_pixel + first;
     if (args.bias != nullptr) row.bias = static_cast<const T*>(args.bias) + first;
-    for (int64_t fw = 0; fw < s.filter.w; ++fw) {
+    for (int64_t fw = row.run > 0 ? row.run - 1 : 0; fw < s.filter.w; ++fw) {  // a run begins with the last tap
       const int64_t from = column + s.pad.w - fw * s.dilation.w, out_w = quotient(from, s.stride.w);
       if (out_w * s.stride.w != from) continue;
-      const Range inside = positions_inside(out_w, 1, columns, s.out.w);
+      const Range inside = row.run > 0 ? Range{-out_w, s.out.w - out_w} : positions_inside(out_w, 1, columns, s.out.w);
       for (int64_t fd = 0; fd < s.filter.d; ++fd) {
         const int64_t out_d = output_of(d + s.pad.d - fd * s.dilation.d, s.stride.d, s.out.d);
         if (out_d < 0) continue;

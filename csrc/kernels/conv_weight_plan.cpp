@@ -115,7 +115,7 @@ void cut_chunks(const ConvShape& s, WeightPlan& plan, int64_t wanted) {
   plan.n_chunks = s.n;
   if (plan.h_chunks * plan.w_chunks == 1) {
     plan.n_chunks = fewest_parts(s.n, [&](int64_t n) { return chunk_fits(s, plan, n, h, w); });
-    plan.n_chunks = std::clamp(ceil_div(wanted, s.out.d), plan.n_chunks, s.n);
+    plan.n_chunks = std::min(s.n, round_up(plan.n_chunks, ceil_div(wanted, s.out.d)));  // as many for every split
   }
   plan.largest_chunk = {{0, ceil_div(s.n, plan.n_chunks)}, 0, {0, h}, {0, w}};
   plan.chunks = plan.n_chunks * s.out.d * plan.h_chunks * plan.w_chunks;
@@ -158,7 +158,8 @@ WeightPlan make_weight_plan(const ConvShape& s) {
   // Splits cost memory traffic: at most a twentieth of the time, unless there are no other tasks.
   const double traffic_ns = static_cast<double>(plan.blocks * plan.sums * plan.size) / 8;
   const auto most = static_cast<int64_t>(std::max(plan.nanoseconds * 0.05 / traffic_ns, 4.0 / static_cast<double>(plan.blocks)));
-  const int64_t splits = std::max<int64_t>(1, std::min(ceil_div(wanted, plan.blocks), most));
+  int64_t splits = std::max<int64_t>(1, std::min(ceil_div(wanted, plan.blocks), most));
+  if (plan.blocks % 2 != 0 && splits > 2) splits -= splits % 2;  // one of two threads would wait for the last of an odd number
   cut_chunks(s, plan, splits);
   plan.splits = std::clamp<int64_t>(splits, 1, std::max<int64_t>(1, plan.chunks));
   plan.items = plan.blocks * plan.splits;
