@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 import dnncore as dnn
 import numpy as np
 import pytest
@@ -122,3 +124,26 @@ def test_gradients_survive_an_error_and_the_next_call():
     held = weight.grad
     step(x * 5, right)
     assert np.array_equal(held.numpy(), x.numpy())
+
+
+def test_a_captured_step_holds_no_more_than_one_in_python():
+    def held(wrap):
+        gc.collect()
+        dnn.empty_cache()
+        before = dnn.memory_stats()["reserved_bytes"]
+        model = dnn.nn.Sequential(dnn.nn.Linear(1000, 2000), dnn.nn.ReLU(), dnn.nn.Linear(2000, 1000))
+        optimizer = dnn.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+        @wrap
+        def step(x):
+            optimizer.zero_grad()
+            model(x).square().mean().backward()
+            optimizer.step()
+
+        x = dnn.randn(2000, 1000)
+        for _ in range(4):
+            step(x)
+        return dnn.memory_stats()["reserved_bytes"] - before
+
+    in_python = held(lambda step: step)
+    assert held(dnn.capture) <= in_python

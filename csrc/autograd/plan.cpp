@@ -102,8 +102,19 @@ std::unique_ptr<Plan::Room> Plan::take_room() {
   }
   auto room = std::make_unique<Room>();
   room->args = args_;
+  room->kept.resize(kept_bytes_.size());
+  memory::empty_cache();  // what the step took in Python would lie idle from now on
+  // The gradients of before become the memory of those that replace them; move_in() looks whether somebody else knows them.
+  for (const Gradient& grad : grads_) {
+    const Leaf& leaf = leaves_[static_cast<size_t>(grad.leaf)];
+    if (grad.place.kind != Place::Kept || leaf.needs_grad || !leaf.tensor->grad) continue;
+    const Ref<Storage>& storage = leaf.tensor->grad->storage;
+    const auto index = static_cast<size_t>(grad.place.index);
+    if (!storage->foreign() && static_cast<int64_t>(storage->bytes()) == kept_bytes_[index]) room->kept[index] = storage;
+  }
+  for (size_t k = 0; k < kept_bytes_.size(); ++k)
+    if (!room->kept[k]) room->kept[k] = make_ref<Storage>(static_cast<size_t>(kept_bytes_[k]));
   room->arena = make_ref<Storage>(static_cast<size_t>(arena_bytes_));
-  for (int64_t bytes : kept_bytes_) room->kept.push_back(make_ref<Storage>(static_cast<size_t>(bytes)));
   patch(*room, Place::Arena, {room->arena->data()});
   std::vector<std::byte*> kept;
   for (const auto& storage : room->kept) kept.push_back(storage->data());

@@ -214,6 +214,11 @@ void StepRecorder::set_grad(TensorImpl& tensor, const Tensor& grad) {
   if (!grad.defined()) {
     state.cleared = true;
     plan_->actions_.push_back({Plan::Action::ClearGrad, state.index});
+    // A gradient of before that nobody can look at from now on gives its memory to the step, as it does in Python.
+    const TensorImpl* before = state.before.get();
+    if (before == nullptr || before->use_count() > 2 || before->storage->use_count() > 2) return;  // leaf, here; known_
+    std::erase_if(known_, [&](const Known& known) { return known.storage == before->storage; });
+    state.before = nullptr;
     return;
   }
   state.set = true;
