@@ -1,12 +1,8 @@
-// Convolution and its gradient for the data, as one implicit matrix product: [pack the weights], sums of outputs over all taps. See conv.h
-// for the contract, conv_plan.cpp for the choices and conv_tile.h for the arithmetic.
-#include <algorithm>
-#include <limits>
-
+// Convolution and its gradient for the data, as one implicit matrix product. See conv.h for the contract, conv_plan.cpp for the choices,
+// conv_panels.h and conv_few.h for the work.
 #include "kernels/conv_depthwise.h"
-#include "kernels/conv_plan.h"
-#include "kernels/gemm_pack.h"
-#include "kernels/gemm_plan.h"
+#include "kernels/conv_few.h"
+#include "kernels/conv_panels.h"
 
 namespace dnncore {
 namespace reference {
@@ -16,241 +12,16 @@ void conv_backward_data(const ConvBackwardDataArgs& args, const Tasks&);
 namespace DNNCORE_ISA {
 namespace {
 
-template <class T>
-class Convolution {
- public:
-  Convolution(const Problem& problem, const ConvPlan& plan, const ConvTileTable<T>& tiles, std::byte* scratch)
-      : p_(problem), plan_(plan), tiles_(tiles), scratch_(make_conv_scratch(problem, scratch)) {}
-
-  // Panels: [group][block of channels][panel][tap][channel][panel's lanes], zero beyond the channels of y.
-  void pack(Range tasks) const {
-    auto* position = reinterpret_cast<int32_t*>(scratch_.runs);
-    order_taps(p_, position);
-    const Range items{p_.groups * plan_.panels * tasks.begin / plan_.pack_tasks, p_.groups * plan_.panels * tasks.end / plan_.pack_tasks};
-    for (int64_t item = items.begin; item < items.end; ++item)
-      for (int64_t block = 0; block < plan_.blocks; ++block) pack_panel(item / plan_.panels, block, item % plan_.panels, position);
-    if (tasks.begin == 0) pack_bias();
-  }
-
-  void multiply(int64_t task) const {
-    const auto next = [&](int64_t count) {
-      const int64_t index = task % count;
-      task /= count;
-      return index;
-    };
-    const int64_t panel_block = next(plan_.panel_blocks), col_block = next(plan_.col_blocks), row_block = next(plan_.row_blocks);
-    const Phase phase = make_phase(p_, next(plan_.phases));
-    const int64_t plane_block = next(plan_.plane_blocks), group = task;
-    const Region region{phase,
-                        part(p_.n * phase.d.count, plan_.planes, plane_block),
-                        part(phase.h.count, plan_.rows, row_block),
-                        part(phase.w.count, plan_.cols, col_block),
-                        {plan_.panels * panel_block / plan_.panel_blocks, plan_.panels * (panel_block + 1) / plan_.panel_blocks},
-                        group};
-    if (region.planes.size() <= 0 || region.rows.size() <= 0 || region.cols.size() <= 0) return;
-    for (int64_t block = 0; block < plan_.blocks; ++block) multiply_block(region, block);
-  }
-
- private:
-  // Outputs of one phase: rows x cols of each of some planes (image, depth), for some panels of channels of a group.
-  struct Region {
-    const Phase& phase;
-    Range planes, rows, cols, panels;
-    int64_t group;
-  };
-  // Strips of consecutive planes: [plane][tap of the depth][row][column][channel].
-  struct Strip {
-    int64_t row, plane_tap, plane;  // elements between them
-    int64_t rows, cols;
-  };
-
-  static Range part(int64_t total, int64_t size, int64_t index) { return {index * size, std::min(total, (index + 1) * size)}; }
-  Range channels_of(int64_t block) const { return part(p_.c, plan_.block, block); }
-  int64_t lanes_of(int64_t panel) const { return std::min(plan_.panel, plan_.padded - panel * plan_.panel); }
-  T* panel_at(int64_t group, int64_t block, int64_t panel) const {
-    const Range channels = channels_of(block);
-    return static_cast<T*>(p_.workspace) +
-           p_.taps() * ((group * p_.c + channels.begin) * plan_.padded + panel * plan_.panel * channels.size());
-  }
-  T* bias_at(int64_t group, int64_t panel) const {
-    return static_cast<T*>(p_.workspace) + p_.groups * p_.taps() * p_.c * plan_.padded + group * plan_.padded + panel * plan_.panel;
-  }
-
-  void pack_bias() const {
-    for (int64_t group = 0; group < p_.groups; ++group)
-      for (int64_t k = 0; k < plan_.padded; ++k)
-        bias_at(group, 0)[k] = p_.bias == nullptr || k >= p_.k ? T{0} : static_cast<const T*>(p_.bias)[group * p_.k + k];
-  }
-
-  void pack_panel(int64_t group, int64_t block, int64_t panel, const int32_t* position) const {
-    const Range channels = channels_of(block);
-    const int64_t first = panel * plan_.panel, lanes = lanes_of(panel), taps = p_.taps();
-    const T* w = static_cast<const T*>(p_.w) + group * p_.k * p_.c * taps + first * p_.w_k + channels.begin * p_.w_c;
-    T* out = panel_at(group, block, panel);
-    const auto at = [&](int64_t c, int64_t tap) { return out + (position[tap] * channels.size() + c) * lanes; };
-    for (int64_t j = 0; j < lanes; j += plan_.lanes) {
-      const int64_t live = std::clamp<int64_t>(p_.k - first - j, 0, plan_.lanes);
-      if (p_.w_k == 1) {  // one tap: the channels of y are adjacent
-        for (int64_t c = 0; c < channels.size() && position[0] >= 0; ++c) Vec<T>::load(w + j + c * p_.w_c, live).store(at(c, 0) + j);
-      } else if (p_.w_c == taps) {
-        turn_weights(w + j * p_.w_k, live, channels.size() * taps, taps, position, [&](int64_t c, int64_t tap) { return at(c, tap) + j; });
-      } else {
-        for (int64_t c = 0; c < channels.size(); ++c)
-          turn_weights(w + j * p_.w_k + c * p_.w_c, live, taps, taps, position, [&](int64_t, int64_t tap) { return at(c, tap) + j; });
-      }
-    }
-  }
-
-  // `count` adjacent weights (channel, tap) of each lane, a vector for each.
-  template <class At>
-  void turn_weights(const T* w, int64_t live, int64_t count, int64_t taps, const int32_t* position, At&& at) const {
-    constexpr int N = Vec<T>::N;
-    int64_t c = 0, tap = 0;
-    for (int64_t first = 0; first < count; first += N) {
-      const int64_t left = std::min<int64_t>(N, count - first);
-      Vec<T> r[N];
-      DNN_UNROLL
-      for (int i = 0; i < N; ++i)
-        r[i] = i >= live ? Vec<T>::zero() : left == N ? Vec<T>::load(w + i * p_.w_k + first) : Vec<T>::load(w + i * p_.w_k + first, left);
-      transpose(r);
-      for (int64_t i = 0; i < left; ++i) {
-        if (position[tap] >= 0) r[i].store(at(c, tap));
-        if (++tap == taps) tap = 0, ++c;
-      }
-    }
-  }
-
-  void multiply_block(const Region& region, int64_t block) const {
-    const Phase& phase = region.phase;
-    Strip strip;
-    strip.rows = phase.h.span(region.rows.size()), strip.cols = phase.w.span(region.cols.size());
-    strip.row = strip.cols * plan_.pitch;
-    strip.plane_tap = strip.rows * strip.row;
-    strip.plane = phase.d.taps * strip.plane_tap;
-    T* const strips = reinterpret_cast<T*>(scratch_.strips);
-    for (int64_t plane = region.planes.begin; plane < region.planes.end; ++plane)
-      copy_strip(region, block, strip, plane, strips + (plane - region.planes.begin) * strip.plane);
-    for (int64_t panel = region.panels.begin; panel < region.panels.end; ++panel)
-      for (int64_t plane = region.planes.begin; plane < region.planes.end; ++plane)
-        for (int64_t row = region.rows.begin; row < region.rows.end; ++row)
-          multiply_row(region, block, panel, strip, strips + (plane - region.planes.begin) * strip.plane, plane, row);
-  }
-
-  // What lies outside the input: rows are left out, columns are zero.
-  void copy_strip(const Region& region, int64_t block, const Strip& strip, int64_t plane, T* out) const {
-    const auto& [d, h, w, first_tap] = region.phase;
-    const Range channels = channels_of(block);
-    const T* x = static_cast<const T*>(p_.x) + plane / d.count * p_.in.count() * p_.x_pixel + region.group * p_.c + channels.begin;
-    const int64_t source_row = h.offset + region.rows.begin * h.step * h.gather,
-                  source_col = w.offset + region.cols.begin * w.step * w.gather;
-    // Columns first <= q < last lie inside.
-    const int64_t first = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -source_col), w.gather), 0, strip.cols);
-    const int64_t last = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - source_col), w.gather), first, strip.cols);
-    for (int64_t td = 0; td < d.taps; ++td) {
-      const int64_t source_plane = d.offset + (plane % d.count * d.step + td * d.tap_step) * d.gather;
-      if (source_plane < 0 || source_plane >= d.extent) continue;
-      for (int64_t r = 0; r < strip.rows; ++r) {
-        const int64_t q = source_row + r * h.gather;
-        if (q < 0 || q >= h.extent) continue;
-        T* row = out + td * strip.plane_tap + r * strip.row;
-        std::fill_n(row, first * plan_.pitch, T{0});
-        std::fill_n(row + last * plan_.pitch, (strip.cols - last) * plan_.pitch, T{0});
-        copy_pixels(row + first * plan_.pitch, x + ((source_plane * p_.in.h + q) * p_.in.w + source_col + first * w.gather) * p_.x_pixel,
-                    w.gather * p_.x_pixel, last - first, channels.size());
-      }
-    }
-  }
-
-  void copy_pixels(T* out, const T* x, int64_t x_step, int64_t pixels, int64_t channels) const {
-    constexpr int N = Vec<T>::N;
-    if (x_step == channels && plan_.pitch == channels) channels *= pixels, pixels = 1;
-    for (int64_t i = 0; i < pixels; ++i, out += plan_.pitch, x += x_step) {
-      int64_t c = 0;
-      for (; c + N <= channels; c += N) Vec<T>::load(x + c).store(out + c);
-      for (; c < channels; ++c) out[c] = x[c];
-    }
-  }
-
-  // The taps of a row of outputs that lie inside the input; returns their runs' count.
-  int64_t list_runs(const Region& region, const Strip& strip, int64_t plane, int64_t row, int64_t channels, int64_t lanes) const {
-    const auto& [d, h, w, first_tap] = region.phase;
-    const int64_t runs_per_row = plan_.merged && w.tap_step <= 1 ? std::min<int64_t>(1, w.taps) : w.taps;
-    const int64_t taps_per_run = runs_per_row == w.taps ? 1 : w.taps;
-    Run* run = scratch_.runs;
-    for (int64_t td = 0; td < d.taps; ++td) {
-      const int64_t source_plane = d.offset + (plane % d.count * d.step + td * d.tap_step) * d.gather;
-      if (source_plane < 0 || source_plane >= d.extent) continue;
-      for (int64_t th = 0; th < h.taps; ++th) {
-        const int64_t q = row * h.step + th * h.tap_step, source_row = h.offset + q * h.gather;
-        if (source_row < 0 || source_row >= h.extent) continue;
-        const int64_t at = td * strip.plane_tap + (q - region.rows.begin * h.step) * strip.row;
-        const int64_t tap = first_tap + (td * h.taps + th) * w.taps;
-        for (int64_t tw = 0; tw < runs_per_row; ++tw)
-          *run++ = {at + tw * w.tap_step * plan_.pitch, (tap + tw) * channels * lanes, taps_per_run * channels};
-      }
-    }
-    return run - scratch_.runs;
-  }
-
-  void multiply_row(const Region& region, int64_t block, int64_t panel, const Strip& strip, const T* strips, int64_t plane,
-                    int64_t row) const {
-    const auto& [d, h, w, first_tap] = region.phase;
-    const int64_t lanes = lanes_of(panel), vectors = lanes / plan_.lanes, first = panel * plan_.panel;
-    const bool is_last = block + 1 == plan_.blocks;
-    static constexpr T kZeros[kMaxWidth * Vec<T>::N] = {};
-    ConvTile<T> tile;
-    tile.pixel = w.step * plan_.pitch * static_cast<int64_t>(sizeof(T));
-    tile.panel = panel_at(region.group, block, panel);
-    tile.runs = scratch_.runs;
-    tile.count = list_runs(region, strip, plane, row, channels_of(block).size(), lanes);
-    tile.y_pixel = w.out_step * p_.y_pixel;
-    tile.cols = std::min(lanes, p_.k - first);
-    tile.bias = is_last ? bias_at(region.group, panel) : kZeros;
-    tile.lowest = is_last && p_.activation == Activation::Relu ? T{0} : -std::numeric_limits<T>::infinity();
-    tile.add = block > 0;
-    const int64_t out_plane = plane / d.count * p_.out.d + d.out_first + plane % d.count * d.out_step;
-    T* const y =
-        static_cast<T*>(p_.y) +
-        ((out_plane * p_.out.h + h.out_first + row * h.out_step) * p_.out.w + w.out_first + region.cols.begin * w.out_step) * p_.y_pixel +
-        region.group * p_.k + first;
-    const auto& kernels = tiles_.kernels[vectors - 1];
-    const int64_t tiles = ceil_div(region.cols.size(), max_conv_rows(static_cast<int>(vectors)));
-    Range cols{0, 0};
-    for (int64_t i = 0; i < tiles; ++i) {
-      cols = {cols.end, region.cols.size() * (i + 1) / tiles};
-      tile.strip = strips + cols.begin * w.step * plan_.pitch;
-      tile.y = y + cols.begin * tile.y_pixel;
-      if (kMaskedStores || tile.cols == lanes)
-        kernels[cols.size() - 1](tile);
-      else
-        multiply_ragged(kernels[cols.size() - 1], tile, cols.size(), lanes);
-    }
-    if (is_last && p_.activation > Activation::Relu)
-      finish_block({y, tile.y_pixel, nullptr, p_.dtype, p_.activation, false}, y, tile.y_pixel, 0, 0, region.cols.size(), tile.cols);
-  }
-
-  // Through a buffer with room for whole vectors.
-  void multiply_ragged(ConvTileFn<T> kernel, const ConvTile<T>& tile, int64_t pixels, int64_t lanes) const {
-    T* const sums = reinterpret_cast<T*>(scratch_.tile);
-    ConvTile<T> whole = tile;
-    whole.y = sums;
-    whole.y_pixel = whole.cols = lanes;
-    for (int64_t i = 0; i < pixels && tile.add; ++i) std::copy_n(tile.y + i * tile.y_pixel, tile.cols, sums + i * lanes);
-    kernel(whole);
-    for (int64_t i = 0; i < pixels; ++i) std::copy_n(sums + i * lanes, tile.cols, tile.y + i * tile.y_pixel);
-  }
-
-  const Problem& p_;
-  const ConvPlan& plan_;
-  const ConvTileTable<T>& tiles_;
-  ConvScratch scratch_;
-};
+template <class Work>
+void run_by(const Problem& problem, const ConvPlan& plan, const Tasks& tasks) {
+  const Work work(problem, plan, tasks.scratch);
+  if (tasks.phase == 0) return work.pack({tasks.begin, tasks.end});
+  for (int64_t task = tasks.begin; task < tasks.end; ++task) work.multiply(task);
+}
 
 template <class T>
-void run(const Problem& problem, const ConvPlan& plan, const ConvTileTable<T>& tiles, const Tasks& tasks) {
-  const Convolution<T> convolution(problem, plan, tiles, tasks.scratch);
-  if (tasks.phase == 0) return convolution.pack({tasks.begin, tasks.end});
-  for (int64_t task = tasks.begin; task < tasks.end; ++task) convolution.multiply(task);
+void run(const Problem& problem, const ConvPlan& plan, const Tasks& tasks) {
+  plan.few ? run_by<FewConvolution<T>>(problem, plan, tasks) : run_by<PanelConvolution<T>>(problem, plan, tasks);
 }
 
 bool is_empty(const Problem& p) { return p.n == 0 || p.groups * p.k == 0; }
@@ -260,7 +31,7 @@ bool run(const Problem& problem, const Tasks& tasks) {
   if (is_empty(problem)) return true;
   const ConvPlan plan = make_conv_plan(problem);
   if (!plan.possible) return false;
-  problem.dtype == DType::Float64 ? run<double>(problem, plan, kDoubleConvTiles, tasks) : run<float>(problem, plan, kFloatConvTiles, tasks);
+  problem.dtype == DType::Float64 ? run<double>(problem, plan, tasks) : run<float>(problem, plan, tasks);
   return true;
 }
 

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/gemm_plan.h"
-
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
@@ -49,8 +47,9 @@ Reach reach_of(const Problem& p, int64_t Extent::*dim) {
 
 struct StripSize {
   Reach d, h, w;
+  int64_t extra;  // columns
   int64_t pixel_bytes;
-  int64_t bytes(int64_t rows, int64_t cols) const { return d.taps * h.of(rows) * w.of(cols) * pixel_bytes; }
+  int64_t bytes(int64_t rows, int64_t cols) const { return d.taps * h.of(rows) * (w.of(cols) + extra) * pixel_bytes; }
 };
 
 // Vectors in a panel: the widest, where two wide ones are not better than three and one.
@@ -60,7 +59,10 @@ int64_t panel_width(int64_t vectors) {
 }
 
 // Pixels a multiple of 512 bytes apart fall into few sets of the first-level cache.
-int64_t strip_pitch(int64_t channels, int64_t size) { return channels * size % 512 == 0 ? channels + 64 / size : channels; }
+int64_t strip_pitch(int64_t channels, int64_t size, bool few) {
+  if (few) return channels;
+  return channels * size % 512 == 0 ? channels + 64 / size : channels;
+}
 
 void choose_block(const Problem& p, ConvPlan& plan) {
   const int64_t fitting = std::max<int64_t>(1, kPanelBytes / (p.taps() * plan.panel * p.size()));
@@ -71,7 +73,7 @@ void choose_block(const Problem& p, ConvPlan& plan) {
 // Halves the block until the strip of one tile fits. False when it never does.
 bool fit_block(const Problem& p, ConvPlan& plan, StripSize& strip, int64_t tile, int64_t limit) {
   for (;; plan.block = ceil_div(plan.block, 2)) {
-    plan.pitch = strip_pitch(plan.block, p.size());
+    plan.pitch = strip_pitch(plan.block, p.size(), plan.few);
     strip.pixel_bytes = plan.pitch * p.size();
     if (strip.bytes(1, tile) <= limit) break;
     if (plan.block == 1) return false;
@@ -182,6 +184,30 @@ void order_taps(const Problem& p, int32_t* position) {
   }
 }
 
+Region region_of(const Problem& p, const ConvPlan& plan, int64_t task) {
+  const auto next = [&](int64_t count) {
+    const int64_t index = task % count;
+    task /= count;
+    return index;
+  };
+  const int64_t panel_block = next(plan.panel_blocks), col_block = next(plan.col_blocks), row_block = next(plan.row_blocks);
+  const Phase phase = make_phase(p, next(plan.phases));
+  const int64_t plane_block = next(plan.plane_blocks), group = task;
+  return {phase,
+          piece_of(p.n * phase.d.count, plan.planes, plane_block),
+          piece_of(phase.h.count, plan.rows, row_block),
+          piece_of(phase.w.count, plan.cols, col_block),
+          {plan.panels * panel_block / plan.panel_blocks, plan.panels * (panel_block + 1) / plan.panel_blocks},
+          group};
+}
+
+int64_t output_offset(const Problem& p, const Region& region, int64_t plane, int64_t row) {
+  const auto& [d, h, w, first_tap] = region.phase;
+  const int64_t out_plane = plane / d.count * p.out.d + d.out_first + plane % d.count * d.out_step;
+  const int64_t out_row = out_plane * p.out.h + h.out_first + row * h.out_step;
+  return (out_row * p.out.w + w.out_first + region.cols.begin * w.out_step) * p.y_pixel + region.group * p.k;
+}
+
 int64_t conv_scratch_fixed(const Problem& p) { return round_up(p.taps() * static_cast<int64_t>(sizeof(Run)), 64) + kTileBytes; }
 
 ConvScratch make_conv_scratch(const Problem& p, std::byte* scratch) {
@@ -192,21 +218,23 @@ ConvScratch make_conv_scratch(const Problem& p, std::byte* scratch) {
 ConvPlan make_conv_plan(const Problem& p) {
   ConvPlan plan{};
   plan.lanes = kVecBytes / p.size();
-  plan.padded = round_up(p.k, plan.lanes);
-  plan.width = panel_width(plan.padded / plan.lanes);
-  plan.panel = plan.width * plan.lanes;
+  plan.few = p.k <= plan.lanes / 2;
+  plan.padded = plan.few ? p.k : round_up(p.k, plan.lanes);
+  plan.width = plan.few ? 1 : panel_width(plan.padded / plan.lanes);
+  plan.panel = plan.few ? p.k : plan.width * plan.lanes;
   plan.panels = ceil_div(p.k, plan.panel);
   plan.phases = phases_of(p, &Extent::d) * phases_of(p, &Extent::h) * phases_of(p, &Extent::w);
   choose_block(p, plan);
-  const int64_t tile = max_conv_rows(static_cast<int>(plan.width));
-  StripSize strip{reach_of(p, &Extent::d), reach_of(p, &Extent::h), reach_of(p, &Extent::w), 0};
+  const int64_t tile = plan.few ? plan.lanes : max_conv_rows(static_cast<int>(plan.width));
+  StripSize strip{reach_of(p, &Extent::d), reach_of(p, &Extent::h), reach_of(p, &Extent::w), 0, 0};
+  if (plan.few) strip.extra = strip.w.step * (plan.lanes + 1);
   const int64_t limit = static_cast<int64_t>(kScratchBytes) - conv_scratch_fixed(p);
   plan.possible = fit_block(p, plan, strip, tile, limit);
   if (!plan.possible) return plan;
   cut_outputs(p, plan, strip, tile);
   const int64_t weights = p.groups * p.taps() * p.c * plan.padded;
   plan.pack_tasks = std::clamp<int64_t>(weights >> 15, 1, p.groups * plan.panels);
-  plan.workspace_bytes = (weights + p.groups * plan.padded) * p.size();
+  plan.workspace_bytes = (weights + p.groups * round_up(plan.padded, plan.lanes)) * p.size();
   const double flops = 2.0 * static_cast<double>(p.n * p.out.count() * p.k) * static_cast<double>(p.c * p.groups * p.taps());
   plan.nanoseconds = 500 + flops / (p.size() == 8 ? 50 : 100) + static_cast<double>(plan.workspace_bytes) / 20;
   return plan;

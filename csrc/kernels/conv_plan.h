@@ -8,6 +8,7 @@
 #include "core/parallel.h"
 #include "kernels/conv.h"
 #include "kernels/conv_tile.h"
+#include "kernels/gemm_plan.h"
 
 namespace dnncore::DNNCORE_ISA {
 
@@ -39,6 +40,8 @@ struct Axis {
   int64_t offset, gather;  // strip position p of output 0 and tap 0 is source position offset + gather * p
   int64_t step, tap_step;
 
+  int64_t source(int64_t output, int64_t tap) const { return offset + (output * step + tap * tap_step) * gather; }
+  bool inside(int64_t position) const { return position >= 0 && position < extent; }
   int64_t span(int64_t outputs) const { return outputs == 0 || taps == 0 ? 0 : (outputs - 1) * step + (taps - 1) * tap_step + 1; }
 };
 Axis make_axis(bool backward, int64_t in, int64_t out, int64_t filter, int64_t stride, int64_t dilation, int64_t pad, int64_t phase);
@@ -52,6 +55,7 @@ Phase make_phase(const Problem& problem, int64_t index);
 void order_taps(const Problem& problem, int32_t* position);
 
 struct ConvPlan {
+  bool few;                    // output channels: conv_few.h instead of panels
   bool possible;               // else the strips of a few outputs do not fit into scratch
   int64_t lanes;               // of a vector
   int64_t width, panel;        // of a panel of output channels: vectors, channels
@@ -66,6 +70,19 @@ struct ConvPlan {
   int64_t workspace_bytes;  // packed weights, then the bias
 };
 ConvPlan make_conv_plan(const Problem& problem);
+
+// Outputs of one phase, a task: rows x cols of each of some planes (image, depth), for some panels of channels of a group.
+struct Region {
+  Phase phase;
+  Range planes, rows, cols, panels;
+  int64_t group;
+  bool empty() const { return planes.size() <= 0 || rows.size() <= 0 || cols.size() <= 0; }
+};
+Region region_of(const Problem& problem, const ConvPlan& plan, int64_t task);
+// Elements from the first of y to the first channel of the group at a row's first pixel of the region.
+int64_t output_offset(const Problem& problem, const Region& region, int64_t plane, int64_t row);
+// Part `index` of `total`, cut into pieces of `size`.
+inline Range piece_of(int64_t total, int64_t size, int64_t index) { return {index * size, std::min(total, (index + 1) * size)}; }
 
 // Of Tasks::scratch: runs of a row of outputs, sums of a tile that cannot be stored as it stands, strips.
 struct ConvScratch {

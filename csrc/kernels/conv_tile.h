@@ -96,5 +96,12 @@ constexpr ConvTileTable<T> make_conv_tile_table() {
 
 extern const ConvTileTable<float> kFloatConvTiles;
 extern const ConvTileTable<double> kDoubleConvTiles;
+template <class T>
+const ConvTileTable<T>& conv_tiles() {
+  if constexpr (sizeof(T) == 8)
+    return kDoubleConvTiles;
+  else
+    return kFloatConvTiles;
+}
 
 }  // namespace dnncore::DNNCORE_ISA

@@ -1,0 +1,292 @@
+// Convolution with few output channels: vectors over the pixels of a row, the weights broadcast, since vectors over channels would stay
+// half empty. The strips are planes of one channel, and of every `step`-th column where the outputs are that far apart.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+
+#include "kernels/conv_plan.h"
+#include "kernels/gemm_pack.h"
+
+namespace dnncore::DNNCORE_ISA {
+
+template <class T>
+inline constexpr int kMostFew = Vec<T>::N / 2;
+inline constexpr int kFewVectors = 3;
+
+namespace detail {
+
+template <int D, class T>
+DNN_INLINE void transpose_halves(Vec<T> (&r)[kMostFew<T>]) {
+  if constexpr (D > 0) {
+    DNN_UNROLL
+    for (int i = 0; i < kMostFew<T>; ++i)
+      if ((i & D) == 0) swap_blocks<D>(r[i], r[i + D], std::make_integer_sequence<int, Vec<T>::N>{});
+    transpose_halves<D / 2>(r);
+  }
+}
+
+}  // namespace detail
+
+template <class T>
+struct FewTile {
+  const T* strip;  // of the first pixel
+  int64_t vector;  // elements between vectors of the strip
+  int64_t x_step;  // elements between steps of a run, in the strip
+  const T* panel;  // [step][channel of y]
+  int64_t w_step;  // elements between steps of a run, in the panel
+  const Run* runs;
+  int64_t count;
+  T* y;                       // of the first pixel
+  int64_t y_pixel;            // elements between pixels of y
+  int64_t y_vector;           // and between the first ones of two vectors
+  int64_t live[kFewVectors];  // pixels of each vector
+  const T* bias;              // twice kMostFew entries, the same
+  T lowest;                   // of y: 0 or minus infinity
+  bool add;                   // to what y holds
+};
+
+// sums[channel][pixel] of a vector of pixels to y[pixel][channel]: the two halves of the vectors are turned at once.
+template <class T, int MR>
+__attribute__((noinline)) void store_few(const FewTile<T>& tile, const T* sums, T* y, int64_t live) {
+  constexpr int N = Vec<T>::N, H = kMostFew<T>;
+  Vec<T> r[H];
+  DNN_UNROLL
+  for (int i = 0; i < H; ++i) r[i] = i < MR ? Vec<T>::load(sums + i * N) : Vec<T>::zero();
+  detail::transpose_halves<H / 2>(r);
+  const Vec<T> bias = Vec<T>::load(tile.bias), lowest = Vec<T>::set(tile.lowest);
+  DNN_UNROLL
+  for (int i = 0; i < H; ++i) {
+    if (i >= live) break;
+    T* const low = y + i * tile.y_pixel;
+    T* const high = low + H * tile.y_pixel;
+    T turned[N] = {};
+    if (tile.add) {
+      std::memcpy(turned, low, MR * sizeof(T));
+      if (i + H < live) std::memcpy(turned + H, high, MR * sizeof(T));
+      r[i] = Vec<T>::load(turned) + r[i];
+    }
+    max(lowest, r[i] + bias).store(turned);
+    std::memcpy(low, turned, MR * sizeof(T));
+    if (i + H < live) std::memcpy(high, turned + H, MR * sizeof(T));
+  }
+}
+
+template <class T, int MR, int NRV>
+void few_tile_kernel(const FewTile<T>& tile) {
+  Vec<T> acc[NRV][MR];
+  DNN_UNROLL
+  for (int v = 0; v < NRV; ++v) {
+    DNN_UNROLL
+    for (int i = 0; i < MR; ++i) acc[v][i] = Vec<T>::zero();
+  }
+  for (const Run *run = tile.runs, *end = run + tile.count; run != end; ++run) {
+    const T* x = tile.strip + run->strip;
+    const T* w = tile.panel + run->panel;
+    for (int64_t step = 0; step < run->steps; ++step, x += tile.x_step, w += tile.w_step) {
+      Vec<T> pixels[NRV];
+      DNN_UNROLL
+      for (int v = 0; v < NRV; ++v) pixels[v] = Vec<T>::load(x + v * tile.vector);
+      DNN_UNROLL
+      for (int i = 0; i < MR; ++i) {
+        const Vec<T> weight = broadcast<T>(w + i);
+        DNN_UNROLL
+        for (int v = 0; v < NRV; ++v) acc[v][i] = fma(weight, pixels[v], acc[v][i]);
+      }
+    }
+  }
+  alignas(64) T sums[NRV][MR][Vec<T>::N];
+  DNN_UNROLL
+  for (int v = 0; v < NRV; ++v) {
+    DNN_UNROLL
+    for (int i = 0; i < MR; ++i) acc[v][i].store(sums[v][i]);
+  }
+  for (int v = 0; v < NRV; ++v) store_few<T, MR>(tile, sums[v][0], tile.y + v * tile.y_vector, tile.live[v]);
+}
+
+template <class T>
+using FewTileFn = void (*)(const FewTile<T>&);
+
+// kernels[vectors - 1][channels - 1]
+template <class T>
+struct FewTileTable {
+  FewTileFn<T> kernels[kFewVectors][kMostFew<T>];
+};
+extern const FewTileTable<float> kFloatFewTiles;
+extern const FewTileTable<double> kDoubleFewTiles;
+
+template <class T>
+class FewConvolution {
+ public:
+  FewConvolution(const Problem& problem, const ConvPlan& plan, std::byte* scratch)
+      : p_(problem), plan_(plan), scratch_(make_conv_scratch(problem, scratch)) {}
+
+  // [group][block of channels][tap][channel][channel of y]
+  void pack(Range tasks) const {
+    auto* position = reinterpret_cast<int32_t*>(scratch_.runs);
+    order_taps(p_, position);
+    const int64_t taps = p_.taps();
+    const Range groups{p_.groups * tasks.begin / plan_.pack_tasks, p_.groups * tasks.end / plan_.pack_tasks};
+    for (int64_t group = groups.begin; group < groups.end; ++group) {
+      const T* w = static_cast<const T*>(p_.w) + group * p_.k * p_.c * taps;
+      for (int64_t c = 0; c < p_.c; ++c) {
+        const Range channels = channels_of(c / plan_.block);
+        T* const out = panel_at(group, channels.begin);
+        for (int64_t tap = 0; tap < taps; ++tap)
+          for (int64_t k = 0; k < p_.k && position[tap] >= 0; ++k)
+            out[(position[tap] * channels.size() + c - channels.begin) * p_.k + k] = w[k * p_.w_k + c * p_.w_c + tap];
+      }
+    }
+  }
+
+  void multiply(int64_t task) const {
+    const Region region = region_of(p_, plan_, task);
+    if (region.empty()) return;
+    for (int64_t block = 0; block < plan_.blocks; ++block) multiply_block(region, block);
+  }
+
+ private:
+  // [plane][tap of the depth][row][channel][remainder of the column][column / step]: elements between them.
+  struct Strip {
+    int64_t rows, remainder, channel, row, plane_tap, plane;
+  };
+
+  Range channels_of(int64_t block) const { return piece_of(p_.c, plan_.block, block); }
+  T* panel_at(int64_t group, int64_t channel) const { return static_cast<T*>(p_.workspace) + p_.taps() * (group * p_.c + channel) * p_.k; }
+
+  void multiply_block(const Region& region, int64_t block) const {
+    constexpr int N = Vec<T>::N;
+    const auto& [d, h, w, first_tap] = region.phase;
+    Strip strip;
+    strip.rows = h.span(region.rows.size());
+    strip.remainder = round_up(region.cols.size(), N) + (w.taps > 0 ? (w.taps - 1) * w.tap_step / w.step : 0);
+    strip.channel = w.step * strip.remainder;
+    strip.row = channels_of(block).size() * strip.channel;
+    strip.plane_tap = strip.rows * strip.row;
+    strip.plane = d.taps * strip.plane_tap;
+    T* const strips = reinterpret_cast<T*>(scratch_.strips);
+    for (int64_t plane = region.planes.begin; plane < region.planes.end; ++plane)
+      copy_strip(region, block, strip, plane, strips + (plane - region.planes.begin) * strip.plane);
+    // Planes with the same taps fill a tile together where one row does not.
+    const int64_t together = region.cols.size() <= N && p_.out.d == 1 ? kFewVectors : 1;
+    for (int64_t plane = region.planes.begin; plane < region.planes.end; plane += together)
+      for (int64_t row = region.rows.begin; row < region.rows.end; ++row)
+        multiply_row(region, block, strip, plane, std::min(together, region.planes.end - plane), row);
+  }
+
+  void copy_strip(const Region& region, int64_t block, const Strip& strip, int64_t plane, T* out) const {
+    const auto& [d, h, w, first_tap] = region.phase;
+    const Range channels = channels_of(block);
+    const T* x = static_cast<const T*>(p_.x) + plane / d.count * p_.in.count() * p_.x_pixel + region.group * p_.c + channels.begin;
+    for (int64_t td = 0; td < d.taps; ++td) {
+      const int64_t source_plane = d.source(plane % d.count, td);
+      if (!d.inside(source_plane)) continue;
+      for (int64_t r = 0; r < strip.rows; ++r) {
+        const int64_t q = h.source(region.rows.begin, 0) + r * h.gather;
+        if (!h.inside(q)) continue;
+        copy_row(w, w.source(region.cols.begin, 0), x + (source_plane * p_.in.h + q) * p_.in.w * p_.x_pixel, channels.size(), strip,
+                 out + td * strip.plane_tap + r * strip.row);
+      }
+    }
+  }
+
+  // Columns outside the input are zero, and so are those that only fill vectors.
+  void copy_row(const Axis& w, int64_t first, const T* x, int64_t channels, const Strip& strip, T* out) const {
+    for (int64_t b = 0; b < w.step; ++b) {
+      const int64_t start = first + b * w.gather, distance = w.step * w.gather;
+      const int64_t begin = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -start), distance), 0, strip.remainder);
+      const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - start), distance), begin, strip.remainder);
+      const int64_t x_step = distance * p_.x_pixel;
+      for (int64_t c = 0; c < channels; ++c) {
+        T* const to = out + c * strip.channel + b * strip.remainder;
+        const T* const from = x + start * p_.x_pixel + c;
+        std::fill_n(to, begin, T{0});
+        if (x_step == 1)
+          std::copy_n(from + begin, end - begin, to + begin);
+        else
+          for (int64_t i = begin; i < end; ++i) to[i] = from[i * x_step];
+        std::fill_n(to + end, strip.remainder - end, T{0});
+      }
+    }
+  }
+
+  // Along the taps of a row where they are more than the channels and adjacent, else along the channels.
+  bool runs_along_taps(const Axis& w, int64_t channels) const { return w.step == 1 && w.taps > channels; }
+
+  int64_t list_runs(const Region& region, const Strip& strip, int64_t plane, int64_t row, int64_t channels) const {
+    const auto& [d, h, w, first_tap] = region.phase;
+    const bool along_taps = runs_along_taps(w, channels);
+    Run* run = scratch_.runs;
+    for (int64_t td = 0; td < d.taps; ++td) {
+      if (!d.inside(d.source(plane % d.count, td))) continue;
+      for (int64_t th = 0; th < h.taps; ++th) {
+        if (!h.inside(h.source(row, th))) continue;
+        const int64_t at = td * strip.plane_tap + ((row - region.rows.begin) * h.step + th * h.tap_step) * strip.row;
+        const int64_t tap = first_tap + (td * h.taps + th) * w.taps;
+        for (int64_t c = 0; along_taps && c < channels; ++c) *run++ = {at + c * strip.channel, (tap * channels + c) * p_.k, w.taps};
+        for (int64_t tw = 0; !along_taps && tw < w.taps; ++tw) {
+          const int64_t column = tw * w.tap_step;
+          *run++ = {at + column % w.step * strip.remainder + column / w.step, (tap + tw) * channels * p_.k, channels};
+        }
+      }
+    }
+    return run - scratch_.runs;
+  }
+
+  void multiply_row(const Region& region, int64_t block, const Strip& strip, int64_t plane, int64_t planes, int64_t row) const {
+    constexpr int N = Vec<T>::N;
+    const auto& w = region.phase.w;
+    const int64_t channels = channels_of(block).size(), cols = region.cols.size();
+    const bool is_last = block + 1 == plan_.blocks;
+    T bias[N] = {};
+    for (int64_t k = 0; k < p_.k && is_last && p_.bias != nullptr; ++k)
+      bias[k] = bias[k + N / 2] = static_cast<const T*>(p_.bias)[region.group * p_.k + k];
+    FewTile<T> tile;
+    tile.x_step = runs_along_taps(w, channels) ? w.tap_step : strip.channel;
+    tile.w_step = runs_along_taps(w, channels) ? channels * p_.k : p_.k;
+    tile.panel = panel_at(region.group, channels_of(block).begin);
+    tile.runs = scratch_.runs;
+    tile.count = list_runs(region, strip, plane, row, channels);
+    tile.y_pixel = w.out_step * p_.y_pixel;
+    tile.bias = bias;
+    tile.lowest = is_last && p_.activation == Activation::Relu ? T{0} : -std::numeric_limits<T>::infinity();
+    tile.add = block > 0;
+    T* const y = static_cast<T*>(p_.y) + output_offset(p_, region, plane, row);
+    const T* const x = reinterpret_cast<const T*>(scratch_.strips) + (plane - region.planes.begin) * strip.plane;
+    const auto& kernels = few_tiles().kernels;
+    if (planes > 1) {
+      tile.vector = strip.plane, tile.y_vector = p_.out.count() * p_.y_pixel;
+      std::fill_n(tile.live, kFewVectors, cols);
+      tile.strip = x, tile.y = y;
+      kernels[planes - 1][p_.k - 1](tile);
+    } else {
+      tile.vector = N, tile.y_vector = N * tile.y_pixel;
+      const int64_t vectors = ceil_div(cols, N), tiles = ceil_div(vectors, kFewVectors);
+      Range part{0, 0};
+      for (int64_t i = 0; i < tiles; ++i) {
+        part = {part.end, vectors * (i + 1) / tiles};
+        for (int64_t v = 0; v < part.size(); ++v) tile.live[v] = std::min<int64_t>(N, cols - (part.begin + v) * N);
+        tile.strip = x + part.begin * N, tile.y = y + part.begin * tile.y_vector;
+        kernels[part.size() - 1][p_.k - 1](tile);
+      }
+    }
+    if (!is_last || p_.activation <= Activation::Relu) return;
+    for (int64_t i = 0; i < planes; ++i) {
+      T* const sums = y + i * p_.out.count() * p_.y_pixel;
+      finish_block({sums, tile.y_pixel, nullptr, p_.dtype, p_.activation, false}, sums, tile.y_pixel, 0, 0, cols, p_.k);
+    }
+  }
+
+  static const FewTileTable<T>& few_tiles() {
+    if constexpr (sizeof(T) == 8)
+      return kDoubleFewTiles;
+    else
+      return kFloatFewTiles;
+  }
+
+  const Problem& p_;
+  const ConvPlan& plan_;
+  ConvScratch scratch_;
+};
+
+}  // namespace dnncore::DNNCORE_ISA
