@@ -55,20 +55,22 @@ __attribute__((noinline)) void store_few(const FewTile<T>& tile, const T* sums, 
   for (int i = 0; i < H; ++i) r[i] = i < MR ? Vec<T>::load(sums + i * N) : Vec<T>::zero();
   detail::transpose_halves<H / 2>(r);
   const Vec<T> bias = Vec<T>::load(tile.bias), lowest = Vec<T>::set(tile.lowest);
+  // Where pixels are dense, a pixel's store may spill into the places of the next ones, which are written after it.
+  const int64_t spilling = tile.y_pixel == MR ? live - (H + MR - 1) / MR + 1 : 0;
+  T turned[H][N];
   DNN_UNROLL
   for (int i = 0; i < H; ++i) {
-    if (i >= live) break;
-    T* const low = y + i * tile.y_pixel;
-    T* const high = low + H * tile.y_pixel;
-    T turned[N] = {};
     if (tile.add) {
-      std::memcpy(turned, low, MR * sizeof(T));
-      if (i + H < live) std::memcpy(turned + H, high, MR * sizeof(T));
-      r[i] = Vec<T>::load(turned) + r[i];
+      T old[N] = {};
+      if (i < live) std::memcpy(old, y + i * tile.y_pixel, MR * sizeof(T));
+      if (i + H < live) std::memcpy(old + H, y + (i + H) * tile.y_pixel, MR * sizeof(T));
+      r[i] = Vec<T>::load(old) + r[i];
     }
-    max(lowest, r[i] + bias).store(turned);
-    std::memcpy(low, turned, MR * sizeof(T));
-    if (i + H < live) std::memcpy(high, turned + H, MR * sizeof(T));
+    max(lowest, r[i] + bias).store(turned[i]);
+  }
+  for (int64_t i = 0; i < live; ++i) {
+    const T* from = turned[i % H] + (i < H ? 0 : H);
+    std::memcpy(y + i * tile.y_pixel, from, i < spilling ? H * sizeof(T) : MR * sizeof(T));
   }
 }
 
@@ -196,16 +198,38 @@ class FewConvolution {
       const int64_t start = first + b * w.gather, distance = w.step * w.gather;
       const int64_t begin = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -start), distance), 0, strip.remainder);
       const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - start), distance), begin, strip.remainder);
-      const int64_t x_step = distance * p_.x_pixel;
+      T* const to = out + b * strip.remainder;
+      turn_pixels(to + begin, x + (start + begin * distance) * p_.x_pixel, distance * p_.x_pixel, channels, end - begin, strip.channel);
       for (int64_t c = 0; c < channels; ++c) {
-        T* const to = out + c * strip.channel + b * strip.remainder;
-        const T* const from = x + start * p_.x_pixel + c;
-        std::fill_n(to, begin, T{0});
-        if (x_step == 1)
-          std::copy_n(from + begin, end - begin, to + begin);
-        else
-          for (int64_t i = begin; i < end; ++i) to[i] = from[i * x_step];
-        std::fill_n(to + end, strip.remainder - end, T{0});
+        std::fill_n(to + c * strip.channel, begin, T{0});
+        std::fill_n(to + c * strip.channel + end, strip.remainder - end, T{0});
+      }
+    }
+  }
+
+  // out[channel][pixel] from x[pixel][channel].
+  static void turn_pixels(T* out, const T* x, int64_t x_step, int64_t channels, int64_t pixels, int64_t out_step) {
+    constexpr int N = Vec<T>::N;
+    if (x_step == 1) return static_cast<void>(std::copy_n(x, pixels, out));
+    if (channels < N / 4) {
+      for (int64_t c = 0; c < channels; ++c)
+        for (int64_t i = 0; i < pixels; ++i) out[c * out_step + i] = x[i * x_step + c];
+      return;
+    }
+    for (int64_t first = 0; first < pixels; first += N) {
+      const int64_t live = std::min<int64_t>(N, pixels - first);
+      for (int64_t c = 0; c < channels; c += N) {
+        const int64_t rows = std::min<int64_t>(N, channels - c);
+        const T* from = x + first * x_step + c;
+        Vec<T> r[N];
+        DNN_UNROLL
+        for (int i = 0; i < N; ++i)
+          r[i] = i >= live ? Vec<T>::zero() : rows == N ? Vec<T>::load(from + i * x_step) : Vec<T>::load(from + i * x_step, rows);
+        transpose(r);
+        for (int64_t i = 0; i < rows; ++i) {
+          T* const to = out + (c + i) * out_step + first;
+          live == N ? r[i].store(to) : r[i].store(to, live);
+        }
       }
     }
   }

@@ -3,6 +3,7 @@
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_few.h"
 #include "kernels/conv_panels.h"
+#include "kernels/conv_winograd.h"
 
 namespace dnncore {
 namespace reference {
@@ -12,8 +13,8 @@ void conv_backward_data(const ConvBackwardDataArgs& args, const Tasks&);
 namespace DNNCORE_ISA {
 namespace {
 
-template <class Work>
-void run_by(const Problem& problem, const ConvPlan& plan, const Tasks& tasks) {
+template <class Work, class Plan>
+void run_by(const Problem& problem, const Plan& plan, const Tasks& tasks) {
   const Work work(problem, plan, tasks.scratch);
   if (tasks.phase == 0) return work.pack({tasks.begin, tasks.end});
   for (int64_t task = tasks.begin; task < tasks.end; ++task) work.multiply(task);
@@ -29,6 +30,10 @@ bool is_empty(const Problem& p) { return p.n == 0 || p.groups * p.k == 0; }
 // False: left to the reference.
 bool run(const Problem& problem, const Tasks& tasks) {
   if (is_empty(problem)) return true;
+  if (const WinogradPlan plan = make_winograd_plan(problem); plan.possible) {
+    run_by<Winograd>(problem, plan, tasks);
+    return true;
+  }
   const ConvPlan plan = make_conv_plan(problem);
   if (!plan.possible) return false;
   problem.dtype == DType::Float64 ? run<double>(problem, plan, tasks) : run<float>(problem, plan, tasks);
@@ -37,12 +42,18 @@ bool run(const Problem& problem, const Tasks& tasks) {
 
 Schedule schedule_of(const Problem& problem) {
   if (is_empty(problem)) return {};
+  if (const WinogradPlan plan = make_winograd_plan(problem); plan.possible)
+    return {2, {plan.panels.panels, plan.tasks, 1}, plan.nanoseconds};
   const ConvPlan plan = make_conv_plan(problem);
   if (!plan.possible) return {1, {1, 1, 1}, 1e9};
   return {2, {plan.pack_tasks, plan.tasks, 1}, plan.nanoseconds};
 }
 
-int64_t workspace_of(const Problem& problem) { return is_empty(problem) ? 0 : make_conv_plan(problem).workspace_bytes; }
+int64_t workspace_of(const Problem& problem) {
+  if (is_empty(problem)) return 0;
+  const WinogradPlan plan = make_winograd_plan(problem);
+  return plan.possible ? plan.workspace_bytes : make_conv_plan(problem).workspace_bytes;
+}
 
 }  // namespace
 

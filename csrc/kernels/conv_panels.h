@@ -22,8 +22,37 @@ class PanelConvolution {
     order_taps(p_, position);
     const Range items{p_.groups * plan_.panels * tasks.begin / plan_.pack_tasks, p_.groups * plan_.panels * tasks.end / plan_.pack_tasks};
     for (int64_t item = items.begin; item < items.end; ++item)
-      for (int64_t block = 0; block < plan_.blocks; ++block) pack_panel(item / plan_.panels, block, item % plan_.panels, position);
+      for (int64_t block = 0; block < plan_.blocks; ++block) {
+        const int64_t group = item / plan_.panels, panel = item % plan_.panels;
+        pack_panel(group, block, panel, position, panel_at(group, block, panel));
+      }
     if (tasks.begin == 0) pack_bias();
+  }
+
+  // [tap][channel][lanes]
+  void pack_panel(int64_t group, int64_t block, int64_t panel, const int32_t* position, T* out) const {
+    const Range channels = channels_of(block);
+    const int64_t first = panel * plan_.panel, lanes = lanes_of(panel), taps = p_.taps();
+    const T* w = static_cast<const T*>(p_.w) + group * p_.k * p_.c * taps + first * p_.w_k + channels.begin * p_.w_c;
+    const auto at = [&](int64_t c, int64_t tap) { return out + (position[tap] * channels.size() + c) * lanes; };
+    const auto live = [&](int64_t j) { return std::clamp<int64_t>(p_.k - first - j, 0, plan_.lanes); };
+    if (p_.w_c == taps && p_.w_k != 1) {
+      for (int64_t j = 0; j < lanes; j += plan_.lanes)
+        turn_weights(w + j * p_.w_k, live(j), channels.size() * taps, taps, position,
+                     [&](int64_t c, int64_t tap) { return at(c, tap) + j; });
+      return;
+    }
+    for (int64_t c = 0; c < channels.size(); ++c) {
+      const T* const row = w + c * p_.w_c;
+      if (c + kAhead < channels.size())  // rows are far apart: nothing else fetches the next ones in time
+        for (int64_t i = 0; i < std::min(lanes, p_.k - first) * p_.w_k; i += 64 / sizeof(T)) __builtin_prefetch(row + kAhead * p_.w_c + i);
+      for (int64_t j = 0; j < lanes; j += plan_.lanes) {
+        if (p_.w_k != 1)
+          turn_weights(row + j * p_.w_k, live(j), taps, taps, position, [&](int64_t, int64_t tap) { return at(c, tap) + j; });
+        else if (position[0] >= 0)  // one tap: the channels of y are adjacent
+          Vec<T>::load(row + j, live(j)).store(at(c, 0) + j);
+      }
+    }
   }
 
   void multiply(int64_t task) const {
@@ -38,6 +67,7 @@ class PanelConvolution {
     int64_t row, plane_tap, plane;  // elements between them
     int64_t rows, cols;
   };
+  static constexpr int64_t kAhead = 4;  // rows of weights
 
   Range channels_of(int64_t block) const { return piece_of(p_.c, plan_.block, block); }
   int64_t lanes_of(int64_t panel) const { return std::min(plan_.panel, plan_.padded - panel * plan_.panel); }
@@ -54,25 +84,6 @@ class PanelConvolution {
     for (int64_t group = 0; group < p_.groups; ++group)
       for (int64_t k = 0; k < plan_.padded; ++k)
         bias_at(group, 0)[k] = p_.bias == nullptr || k >= p_.k ? T{0} : static_cast<const T*>(p_.bias)[group * p_.k + k];
-  }
-
-  void pack_panel(int64_t group, int64_t block, int64_t panel, const int32_t* position) const {
-    const Range channels = channels_of(block);
-    const int64_t first = panel * plan_.panel, lanes = lanes_of(panel), taps = p_.taps();
-    const T* w = static_cast<const T*>(p_.w) + group * p_.k * p_.c * taps + first * p_.w_k + channels.begin * p_.w_c;
-    T* out = panel_at(group, block, panel);
-    const auto at = [&](int64_t c, int64_t tap) { return out + (position[tap] * channels.size() + c) * lanes; };
-    for (int64_t j = 0; j < lanes; j += plan_.lanes) {
-      const int64_t live = std::clamp<int64_t>(p_.k - first - j, 0, plan_.lanes);
-      if (p_.w_k == 1) {  // one tap: the channels of y are adjacent
-        for (int64_t c = 0; c < channels.size() && position[0] >= 0; ++c) Vec<T>::load(w + j + c * p_.w_c, live).store(at(c, 0) + j);
-      } else if (p_.w_c == taps) {
-        turn_weights(w + j * p_.w_k, live, channels.size() * taps, taps, position, [&](int64_t c, int64_t tap) { return at(c, tap) + j; });
-      } else {
-        for (int64_t c = 0; c < channels.size(); ++c)
-          turn_weights(w + j * p_.w_k + c * p_.w_c, live, taps, taps, position, [&](int64_t, int64_t tap) { return at(c, tap) + j; });
-      }
-    }
   }
 
   // `count` adjacent weights (channel, tap) of each lane, a vector for each.

@@ -131,15 +131,17 @@ void cut_outputs(const Problem& p, ConvPlan& plan, const StripSize& strip, int64
 Problem problem_of(const ConvForwardArgs& a) {
   const ConvShape& s = a.shape;
   const int64_t c = s.c / s.groups, k = s.k / s.groups;
-  return {a.x,   a.w,       a.bias,    a.y,          a.workspace, false,    s.n,      s.groups,   c,     k,       s.in,
-          s.out, s.x_pixel, s.y_pixel, c * s.taps(), s.taps(),    s.filter, s.stride, s.dilation, s.pad, s.dtype, a.activation};
+  return {a.x,      a.w,      a.bias,     a.y,   a.workspace, false,        s.n,          s.groups,
+          c,        k,        s.in,       s.out, s.x_pixel,   s.y_pixel,    c * s.taps(), s.taps(),
+          s.filter, s.stride, s.dilation, s.pad, s.dtype,     a.activation, a.algorithm};
 }
 
 Problem problem_of(const ConvBackwardDataArgs& a) {
   const ConvShape& s = a.shape;
   const int64_t c = s.c / s.groups, k = s.k / s.groups;
-  return {a.dy, a.w,       a.bias,    a.dx,     a.workspace,  true,     s.n,      s.groups,   k,     c,       s.out,
-          s.in, s.y_pixel, s.x_pixel, s.taps(), c * s.taps(), s.filter, s.stride, s.dilation, s.pad, s.dtype, Activation::None};
+  return {a.dy,       a.w,       a.bias,    a.dx,     a.workspace,  true,     s.n,      s.groups,   k,     c,       s.out,
+          s.in,       s.y_pixel, s.x_pixel, s.taps(), c * s.taps(), s.filter, s.stride, s.dilation, s.pad, s.dtype, Activation::None,
+          a.algorithm};
 }
 
 Axis make_axis(bool backward, int64_t in, int64_t out, int64_t filter, int64_t stride, int64_t dilation, int64_t pad, int64_t phase) {
@@ -215,14 +217,22 @@ ConvScratch make_conv_scratch(const Problem& p, std::byte* scratch) {
   return {reinterpret_cast<Run*>(scratch), scratch + fixed - kTileBytes, scratch + fixed};
 }
 
-ConvPlan make_conv_plan(const Problem& p) {
+ConvPlan make_panel_plan(const Problem& p) {
   ConvPlan plan{};
   plan.lanes = kVecBytes / p.size();
-  plan.few = p.k <= plan.lanes / 2;
-  plan.padded = plan.few ? p.k : round_up(p.k, plan.lanes);
-  plan.width = plan.few ? 1 : panel_width(plan.padded / plan.lanes);
-  plan.panel = plan.few ? p.k : plan.width * plan.lanes;
+  plan.padded = round_up(p.k, plan.lanes);
+  plan.width = panel_width(plan.padded / plan.lanes);
+  plan.panel = plan.width * plan.lanes;
   plan.panels = ceil_div(p.k, plan.panel);
+  plan.block = p.c, plan.blocks = 1;
+  return plan;
+}
+
+ConvPlan make_conv_plan(const Problem& p) {
+  ConvPlan plan = make_panel_plan(p);
+  if (p.c == 0) return plan;
+  plan.few = p.k <= plan.lanes / 2;
+  if (plan.few) plan.padded = plan.panel = p.k;
   plan.phases = phases_of(p, &Extent::d) * phases_of(p, &Extent::h) * phases_of(p, &Extent::w);
   choose_block(p, plan);
   const int64_t tile = plan.few ? plan.lanes : max_conv_rows(static_cast<int>(plan.width));

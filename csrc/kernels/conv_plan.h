@@ -23,6 +23,7 @@ struct Problem {
   Extent filter, stride, dilation, pad;
   DType dtype;
   Activation activation;
+  ConvAlgorithm algorithm;
 
   int64_t taps() const { return filter.count(); }
   int64_t size() const { return dtype == DType::Float64 ? 8 : 4; }
@@ -70,6 +71,8 @@ struct ConvPlan {
   int64_t workspace_bytes;  // packed weights, then the bias
 };
 ConvPlan make_conv_plan(const Problem& problem);
+// How output channels are cut, with all input channels in one block; the rest is left open.
+ConvPlan make_panel_plan(const Problem& problem);
 
 // Outputs of one phase, a task: rows x cols of each of some planes (image, depth), for some panels of channels of a group.
 struct Region {

@@ -72,6 +72,12 @@ const Case kCases[] = {
     {2, 40, 600, flat(6, 7), flat(3, 3), {1, 2, 2}, {0, 1, 1}},
     {1, 1, 18, flat(2, 9000), flat(2, 3), {1, 1, 1}, {0, 1, 1}},
     {0, 3, 4, flat(5, 5), flat(3, 3)},
+    // Few output channels, of many and of several blocks.
+    {4, 70, 2, flat(9, 33), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
+    {1, 700, 1, flat(30, 40), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
+    {2, 8, 8, flat(11, 21), flat(3, 2), {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, 2},
+    // A filter whose strips fit nowhere: left to the reference.
+    {1, 1, 1, flat(1, 300'001), flat(1, 300'000)},
 };
 
 int64_t outputs(int64_t in, int64_t filter, int64_t stride, int64_t pad, int64_t dilation) {
@@ -167,4 +173,28 @@ TEST_CASE("convolution with every activation") {
       args.activation = activation;
       check(kernel::conv_forward, args, &ConvForwardArgs::y, Array(dtype, shape.y_bytes() / shape.size()), {8, 64 * ulp(dtype, 1)});
     }
+}
+
+TEST_CASE("Winograd's convolution stays within its promise, in whole and cut tiles") {
+  const Case cases[] = {
+      {1, 16, 16, flat(4, 4), flat(3, 3), {1, 1, 1}, flat(0, 0)},  {2, 17, 33, flat(7, 7), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
+      {3, 64, 64, flat(14, 13), flat(3, 3), {1, 1, 1}, {0, 1, 1}}, {1, 128, 40, flat(9, 30), flat(3, 3), {1, 1, 1}, {0, 2, 0}},
+      {2, 20, 49, {3, 6, 9}, flat(3, 3), {1, 1, 1}, {0, 1, 1}},    {1, 1000, 16, flat(6, 6), flat(3, 3)},
+  };
+  for (const Case& c : cases) {
+    CAPTURE(c.c);
+    const ConvShape shape = shape_of(c, DType::Float32);
+    const Array x = real(DType::Float32, shape.x_bytes() / 4, -1, 1, 1), w = real(DType::Float32, shape.w_bytes() / 4, -1, 1, 2);
+    const Array dy = real(DType::Float32, shape.y_bytes() / 4, -1, 1, 3), bias = real(DType::Float32, shape.k);
+    // Of hundreds of sums of 9 C products, each of variance 1/9, the largest is beyond two deviations.
+    const double largest = 2 * std::sqrt(static_cast<double>(shape.c));
+    ConvForwardArgs forward;
+    forward.x = x.data(), forward.w = w.data(), forward.bias = bias.data();
+    forward.shape = shape, forward.activation = Activation::Relu, forward.algorithm = ConvAlgorithm::Winograd;
+    check(kernel::conv_forward, forward, &ConvForwardArgs::y, Array(DType::Float32, shape.y_bytes() / 4), {0, 2e-5 * largest});
+    ConvBackwardDataArgs backward;
+    backward.dy = dy.data(), backward.w = w.data();
+    backward.shape = shape, backward.algorithm = ConvAlgorithm::Winograd;
+    check(kernel::conv_backward_data, backward, &ConvBackwardDataArgs::dx, Array(DType::Float32, shape.x_bytes() / 4), {0, 2e-5 * largest});
+  }
 }
