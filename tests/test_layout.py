@@ -150,6 +150,15 @@ def test_gradients_come_back_through_changes_of_order():
         assert same_bits(x.grad, weights)
 
 
+def test_gradients_of_row_major_leaves_are_row_major():
+    x = first(floats((2, 3, 4, 5))).requires_grad_()
+    weights = last(floats((2, 3, 4, 5), 1))
+    for count in (1, 2):
+        (x * weights).sum().backward()
+        assert x.grad.is_contiguous()
+        assert np.array_equal(x.grad.numpy(), count * numbers(weights))
+
+
 # --- Copies between the orders ----------------------------------------------------------------------------------------
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 127, 129, 260)

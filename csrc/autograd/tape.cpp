@@ -8,6 +8,7 @@
 
 #include "autograd/hooks.h"
 #include "core/launch.h"
+#include "ops/layout.h"
 #include "ops/ops.h"
 
 namespace dnncore {
@@ -249,7 +250,8 @@ void accumulate_grad(const Tensor& tensor, const Tensor& grad) {
   }
   // Kept without a copy when nobody else can see it.
   const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && grad.is_contiguous();
-  tensor.set_grad(ours ? grad : ops::clone(grad));
+  const auto order = tensor.is_contiguous() ? ops::MemoryFormat::Contiguous : ops::MemoryFormat::Preserve;
+  tensor.set_grad(ours ? grad : ops::clone(grad, order));
 }
 
 void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const BackwardOptions& options) {

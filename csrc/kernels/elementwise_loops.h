@@ -40,13 +40,28 @@ void for_each_run(const Shape& shape, const Strides* const (&strides)[K], int64_
     rest /= shape[d];
     for (int k = 0; k < K; ++k) offset[k] += index[d] * (*strides[k])[d];
   }
+  const int64_t row = shape[last];
+  int64_t step[K] = {};  // from row to row
+  if (last > 0)
+    for (int k = 0; k < K; ++k) step[k] = (*strides[k])[last - 1];
   while (begin < end) {
-    const int64_t count = std::min(shape[last] - index[last], end - begin);
-    fn(offset, count);
-    begin += count;
-    index[last] += count;
-    for (int k = 0; k < K; ++k) offset[k] += count * (*strides[k])[last];
-    for (int d = last; d > 0 && index[d] == shape[d]; --d) {
+    int d = last;
+    const int64_t rows = last > 0 && index[last] == 0 ? std::min(shape[last - 1] - index[last - 1], (end - begin) / row) : 0;
+    if (rows > 0) {
+      for (int64_t r = 0; r < rows; ++r) {
+        fn(offset, row);
+        for (int k = 0; k < K; ++k) offset[k] += step[k];
+      }
+      begin += rows * row;
+      index[--d] += rows;
+    } else {
+      const int64_t count = std::min(row - index[last], end - begin);
+      fn(offset, count);
+      begin += count;
+      index[last] += count;
+      for (int k = 0; k < K; ++k) offset[k] += count * (*strides[k])[last];
+    }
+    for (; d > 0 && index[d] == shape[d]; --d) {
       for (int k = 0; k < K; ++k) offset[k] += (*strides[k])[d - 1] - shape[d] * (*strides[k])[d];
       index[d] = 0;
       ++index[d - 1];
