@@ -23,7 +23,7 @@ struct WeightTile {
 template <class T>
 using WeightTileFn = void (*)(const WeightTile<T>&);
 
-inline constexpr int kWeightWidth = 2;  // vectors; rows of three by eight were no faster
+inline constexpr int kWeightWidth = 2;  // vectors of the widest tile
 
 // kernels[vectors - 1][rows - 1]
 template <class T>
