@@ -330,3 +330,14 @@ def test_representations():
     assert repr(nn.MaxPool2d(3, 2)) == "MaxPool2d(kernel_size=3, stride=2, padding=0, dilation=1, ceil_mode=False)"
     assert repr(nn.AvgPool1d(2)) == "AvgPool1d(kernel_size=2, stride=2, padding=0)"
     assert repr(nn.AdaptiveAvgPool2d((1, 2))) == "AdaptiveAvgPool2d(output_size=(1, 2))"
+
+
+def test_a_window_larger_than_the_input_fits_in_ceil_mode():
+    """As in PyTorch: the window that begins inside counts, whatever part of it lies beyond."""
+    x = dnn.tensor([[[[1.0, 2.0], [3.0, 6.0]]]])
+    assert F.max_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[6.0]]]]
+    assert F.avg_pool2d(x, 3, 2, ceil_mode=True).tolist() == [[[[3.0]]]]
+    with pytest.raises(ValueError, match="does not fit into 2"):
+        F.max_pool2d(x, 4, 2, ceil_mode=True)
+    with pytest.raises(ValueError, match="does not fit into 2"):
+        F.max_pool2d(x, 3, 2)

@@ -43,9 +43,9 @@ int64_t output_size(const char* op, int64_t in, int64_t filter, int64_t stride, 
   const int64_t reach = dilation * (filter - 1) + 1;
   DNN_CHECK(pad <= reach / 2, ValueError, op, ": expected padding of at most half the window, got padding ", pad, " for ", filter,
             " elements with dilation ", dilation);
-  DNN_CHECK(reach <= in + 2 * pad, ValueError, op, ": a window of ", reach, " elements does not fit into ", in, " with padding ", pad);
-  const int64_t beyond = in + 2 * pad - reach;
-  int64_t out = (ceil_mode ? (beyond + stride - 1) / stride : beyond / stride) + 1;
+  const int64_t beyond = in + 2 * pad - reach + (ceil_mode ? stride - 1 : 0);
+  DNN_CHECK(beyond >= 0, ValueError, op, ": a window of ", reach, " elements does not fit into ", in, " with padding ", pad);
+  int64_t out = beyond / stride + 1;
   if (ceil_mode && (out - 1) * stride >= in + pad) --out;
   for (int64_t p = 0; dilation > 1 && p < out; ++p) {
     const int64_t first = p * stride - pad, next = first < 0 ? first + (dilation - 1 - first) / dilation * dilation : first;
