@@ -11,6 +11,7 @@ import dnncore as dnn
 import numpy as np
 from dnncore import nn
 from dnncore.model import archive
+from dnncore.models import lenet_layers, resnet_cifar
 
 # A layer that is not its class's default, and the shapes of its inputs.
 LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
@@ -24,6 +25,34 @@ LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "ConvTranspose2d": (nn.ConvTranspose2d(4, 6, 3, 2, 1, 1, bias=False), ((2, 4, 5, 3),)),
     "ConvTranspose3d": (nn.ConvTranspose3d(2, 3, 2, dilation=2), ((1, 2, 3, 3, 3),)),
     "PReLU": (nn.PReLU(6, init=0.125), ((4, 6),)),
+    "MaxPool1d": (nn.MaxPool1d(3, 2, padding=1), ((2, 3, 9),)),
+    "MaxPool2d": (nn.MaxPool2d((3, 2), ceil_mode=True), ((2, 3, 8, 8),)),
+    "MaxPool3d": (nn.MaxPool3d(2, dilation=2), ((1, 2, 5, 5, 5),)),
+    "AvgPool1d": (nn.AvgPool1d(3, 2, padding=1, count_include_pad=False), ((2, 3, 9),)),
+    "AvgPool2d": (nn.AvgPool2d((3, 2), divisor_override=5), ((2, 3, 8, 8),)),
+    "AvgPool3d": (nn.AvgPool3d(2, ceil_mode=True), ((1, 2, 5, 5, 5),)),
+    "AdaptiveAvgPool1d": (nn.AdaptiveAvgPool1d(3), ((2, 3, 9),)),
+    "AdaptiveAvgPool2d": (nn.AdaptiveAvgPool2d((None, 3)), ((2, 3, 8, 8),)),
+    "AdaptiveAvgPool3d": (nn.AdaptiveAvgPool3d(2), ((1, 2, 5, 5, 5),)),
+    "AdaptiveMaxPool1d": (nn.AdaptiveMaxPool1d(3), ((2, 3, 9),)),
+    "AdaptiveMaxPool2d": (nn.AdaptiveMaxPool2d((None, 3)), ((2, 3, 8, 8),)),
+    "AdaptiveMaxPool3d": (nn.AdaptiveMaxPool3d(2), ((1, 2, 5, 5, 5),)),
+    "BatchNorm1d": (nn.BatchNorm1d(3, eps=1e-3, momentum=None), ((4, 3),)),
+    "BatchNorm2d": (nn.BatchNorm2d(3, affine=False), ((2, 3, 4, 4),)),
+    "BatchNorm3d": (nn.BatchNorm3d(3, track_running_stats=False, bias=False), ((2, 3, 2, 2, 2),)),
+    "InstanceNorm1d": (nn.InstanceNorm1d(3), ((2, 3, 5),)),
+    "InstanceNorm2d": (nn.InstanceNorm2d(3, affine=True, track_running_stats=True), ((2, 3, 4, 4),)),
+    "InstanceNorm3d": (nn.InstanceNorm3d(3, momentum=0.2), ((2, 3, 2, 2, 2),)),
+    "GroupNorm": (nn.GroupNorm(2, 4, eps=1e-3), ((2, 4, 3, 3),)),
+    "LayerNorm": (nn.LayerNorm((3, 4), bias=False), ((2, 3, 4),)),
+    "RMSNorm": (nn.RMSNorm(4), ((2, 3, 4),)),
+    "LocalResponseNorm": (nn.LocalResponseNorm(3, k=2.0), ((2, 5, 3, 3),)),
+    "LocalContrastNorm": (nn.LocalContrastNorm(5), ((2, 3, 8, 8),)),
+    "ScaledTanh": (lenet_layers.ScaledTanh(), ((2, 3),)),
+    "Subsampling2d": (lenet_layers.Subsampling2d(3), ((2, 3, 4, 4),)),
+    "LeNetC3": (lenet_layers.LeNetC3(), ((2, 6, 8, 8),)),
+    "RbfOutput": (lenet_layers.RbfOutput(dnn.rand(5, 7)), ((2, 7),)),
+    "PadShortcut": (resnet_cifar.PadShortcut(3), ((2, 2, 5, 5),)),
     "Flatten": (nn.Flatten(0, -2), ((4, 2, 3),)),
     "Unflatten": (nn.Unflatten(1, (2, -1)), ((4, 6),)),
     "CELU": (nn.CELU(0.3, inplace=True), ((4, 6),)),

@@ -17,6 +17,7 @@ MODULES = sorted(
     if not info.name.startswith(("dnncore.cli", "dnncore._core"))
 )
 PUBLIC = ["dnncore.autograd", "dnncore.nn", "dnncore.optim", "dnncore.data", "dnncore.data.augment", "dnncore.metrics"]
+PUBLIC += ["dnncore.models"]
 PUBLIC += ["dnncore.nn.functional", "dnncore.nn.init", "dnncore.nn.utils"]
 PUBLIC += ["dnncore.nn._functional_activation", "dnncore.nn._functional_dropout"]
 PUBLIC += ["dnncore.nn.utils.parametrize", "dnncore.nn.utils.parametrizations"]

@@ -29,6 +29,7 @@ OWN = {
     "check_gradients",
     "data",
     "metrics",
+    "models",
     "nn",
     "optim",
     "enable_grad",

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 
 import dnncore as dnn
 import pytest
-from dnncore import nn
+from dnncore import models, nn
 from dnncore.model.summary import Summary, summarize
 
 
@@ -358,3 +358,20 @@ def test_wrong_arguments(arguments, error, match):
 def test_no_module():
     with pytest.raises(TypeError, match=r"^summarize: expected a Module, got function"):
         summarize(lambda x: x)  # type: ignore[arg-type]
+
+
+def test_convolutions_count_by_their_outputs():
+    """LeNet-5 by hand: 784 * 6 * 25 + 100 * 16 * 150 + 400 * 120 + 120 * 84 + 84 * 10 multiply-adds."""
+    assert summarize(models.lenet5(), input_shape=(1, 32, 32)).flops == 2 * (117_600 + 240_000 + 48_000 + 10_080 + 840)
+    layers = nn.Sequential(nn.Conv2d(4, 8, (3, 2), groups=2), nn.ConvTranspose2d(8, 6, 3, stride=2, groups=2))
+    rows = summarize(layers, input_shape=(4, 9, 9)).rows
+    assert [row.flops for row in rows[1:]] == [2 * 8 * 7 * 8 * 2 * 3 * 2, 2 * 8 * 7 * 8 * 3 * 3 * 3]
+
+
+def test_a_convolution_has_far_fewer_weights_than_a_dense_layer():
+    found = {}
+    for name, layer in (("shared", nn.Conv2d(1, 6, 5)), ("dense", nn.Sequential(nn.Flatten(), nn.Linear(1024, 6 * 28 * 28)))):
+        summary = summarize(layer, input_shape=(1, 32, 32))
+        assert sum(summary.rows[-1].output_shape.count(text) for text in ("(1, 6, 28, 28)", "(1, 4704)")) == 1
+        found[name] = summary.parameters
+    assert found == {"shared": 156, "dense": 4_821_600}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dnncore._version import __version__
 
 if TYPE_CHECKING:
-    from dnncore import autograd, callbacks, data, metrics, nn, optim
+    from dnncore import autograd, callbacks, data, metrics, models, nn, optim
     from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from dnncore.model import History, Model
     from dnncore.serialization import load, save
 else:
-    _MODULES = frozenset({"autograd", "callbacks", "data", "metrics", "nn", "optim"})
+    _MODULES = frozenset({"autograd", "callbacks", "data", "metrics", "models", "nn", "optim"})
     _HOMES = {
         "History": "dnncore.model",
         "Model": "dnncore.model",
@@ -224,6 +224,7 @@ __all__ = [
     "min",
     "minimum",
     "mm",
+    "models",
     "moveaxis",
     "movedim",
     "mul",

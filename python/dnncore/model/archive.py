@@ -21,6 +21,7 @@ from dnncore._core import Tensor
 from dnncore._files import open_regular, sync_folder, write_atomically
 from dnncore._grad_mode import no_grad
 from dnncore.model import _registry
+from dnncore.model._layers import Node, Slot
 from dnncore.serialization import header_digest, load_checked, to_bytes
 
 if sys.platform != "win32":
@@ -36,6 +37,7 @@ _WEIGHTS = re.compile(r"model-[0-9a-f]{16}\.safetensors")
 _LEFT_BY_A_KILL = re.compile(r"\.model(-[0-9a-f]{16}\.safetensors|\.json)\.[0-9a-f]{16}\.tmp")
 _SEAL = re.compile(rb'\{"sha256": "([0-9a-f]{64})",\n')  # the first line; the digest is that of all after it
 _FIELDS = {"format", "version", "dnncore", "weights", "architecture", "frozen", "evaluating", "extra"}
+_KEPT_STATISTICS = "frozen_statistics"  # only there where a batch normalisation keeps its statistics
 _DTYPES = {"F32": "float32", "F64": "float64", "BF16": "bfloat16", "F16": "float16"}
 _DTYPES |= {"I64": "int64", "I32": "int32", "U8": "uint8", "BOOL": "bool"}
 
@@ -152,7 +154,7 @@ def read(folder: PathLike) -> tuple[nn.Module, dict[str, Any]]:
 # --- Writing
 
 
-def _tensors(module: nn.Module, architecture: _registry.Node) -> dict[str, Tensor]:
+def _tensors(module: nn.Module, architecture: Node) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     names: dict[int, str] = {}
     for name in _registry.slots(architecture):
@@ -170,7 +172,7 @@ def _tensor(module: nn.Module, name: str) -> Tensor:
     return layer._parameters[own] if own in layer._parameters else layer._buffers[own]  # type: ignore[return-value]
 
 
-def _document(module: nn.Module, architecture: _registry.Node, digest: str, extra: dict[str, Any]) -> bytes:
+def _document(module: nn.Module, architecture: Node, digest: str, extra: dict[str, Any]) -> bytes:
     if not isinstance(extra, dict):
         raise TypeError(f"expected extra as a dict, got {type(extra).__name__}")
     content = {
@@ -183,6 +185,9 @@ def _document(module: nn.Module, architecture: _registry.Node, digest: str, extr
         "evaluating": [path for path, part in module.named_modules() if not part.training],
         "extra": _registry.to_json(extra),
     }
+    kept = [path for path, part in module.named_modules() if getattr(part, "statistics_frozen", False)]
+    if kept:
+        content[_KEPT_STATISTICS] = kept
     body = json.dumps(content, indent=1, allow_nan=False)[2:].encode("ascii") + b"\n"
     if len(body) > _JSON_CAP - 100:
         raise ValueError(f"the description takes {len(body)} bytes, read accepts at most {_JSON_CAP - 100}; keep less in extra")
@@ -261,7 +266,7 @@ def _read_version(target: Path, text: bytes) -> tuple[nn.Module, dict[str, Any]]
     expected = _registry.slots(document["architecture"])
 
     def check(header: dict[str, Any], digest: str) -> None:
-        found = {name: _registry.Slot(tuple(entry["shape"]), _DTYPES[entry["dtype"]]) for name, entry in header.items()}
+        found = {name: Slot(tuple(entry["shape"]), _DTYPES[entry["dtype"]]) for name, entry in header.items()}
         if digest != document["weights"]:
             raise ValueError(f"read: the weights in {target} do not belong to {_NAME}: the hashes differ")
         for name in expected.keys() | found.keys():
@@ -280,7 +285,7 @@ def _read_version(target: Path, text: bytes) -> tuple[nn.Module, dict[str, Any]]
     return module, document["extra"]
 
 
-def _said(slot: _registry.Slot | None) -> str:
+def _said(slot: Slot | None) -> str:
     return "none" if slot is None else f"{slot.shape} of {slot.dtype}"
 
 
@@ -295,8 +300,16 @@ def _fill(module: nn.Module, tensors: dict[str, Tensor], document: dict[str, Any
             parameters[name].requires_grad_(False)
         for path in document["evaluating"]:
             parts[path].training = False
+        for path in document.get(_KEPT_STATISTICS, ()):
+            _frozen(parts[path])
     except KeyError as error:
         raise ValueError(f"read: {_NAME} is damaged: it has no module or parameter {error.args[0][:80]!r}") from None
+
+
+def _frozen(part: Any) -> None:
+    if not hasattr(part, "freeze_statistics"):
+        raise KeyError(f"a batch normalisation in the place of {type(part).__name__}")
+    part.freeze_statistics()
 
 
 def _parse(text: bytes) -> dict[str, Any]:
@@ -311,7 +324,7 @@ def _parse(text: bytes) -> dict[str, Any]:
         raise ValueError(f"is not a dnncore model: expected format {_FORMAT!r} with a version")
     if document["version"] != _VERSION:
         raise ValueError(f"has version {document['version']}; this version of dnncore reads {_VERSION}")
-    if set(document) != _FIELDS | {"sha256"}:
+    if set(document) - {_KEPT_STATISTICS} != _FIELDS | {"sha256"}:
         raise ValueError(f"is damaged: expected the fields {', '.join(sorted(_FIELDS))}, got {', '.join(sorted(document))[:200]}")
     _check_fields(document)
     for _ in _registry.parts(document["architecture"]):
@@ -324,8 +337,9 @@ def _check_fields(document: dict[str, Any]) -> None:
         raise ValueError("is damaged: expected a hash as weights")
     if not isinstance(document["dnncore"], str) or not isinstance(document["extra"], dict):
         raise ValueError("is damaged: expected dnncore as text and extra as an object")
-    for field in ("frozen", "evaluating"):
-        if not isinstance(document[field], list) or not all(isinstance(name, str) for name in document[field]):
+    for field in ("frozen", "evaluating", _KEPT_STATISTICS):
+        names = document.get(field, [])
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
             raise ValueError(f"is damaged: expected {field} as a list of names")
 
 

@@ -51,6 +51,24 @@ def named_pairs(owner: str, values: Any, holds: str) -> Iterator[tuple[Any, Any]
         yield pair[0], pair[1]
 
 
+def run_in_order(modules: list[Any], input: Any) -> Any:
+    """Run modules one after the other, an activation in the kernel of the layer before it where that has no other effect."""
+    position, count = 0, len(modules)
+    while position < count:
+        module = modules[position]
+        position += 1
+        epilogues = _EPILOGUES.get(type(module))
+        if epilogues is not None and position < count and module._is_plain:
+            after = modules[position]
+            activation = _epilogue(epilogues, after)
+            if activation is not None and after._is_plain:
+                input = module(input, activation)
+                position += 1
+                continue
+        input = module(input)
+    return input
+
+
 class _Indexed(Module):
     """Sub-modules in an order, under the names "0", "1", ... unless they were given other ones."""
 
@@ -151,21 +169,7 @@ class Sequential(_Indexed):
 
     def forward(self, input: Any) -> Any:
         """Run the modules in order."""
-        modules: list[Any] = list(self._modules.values())
-        position, count = 0, len(modules)
-        while position < count:
-            module = modules[position]
-            position += 1
-            epilogues = _EPILOGUES.get(type(module))
-            if epilogues is not None and position < count and module._is_plain:
-                after = modules[position]
-                activation = _epilogue(epilogues, after)
-                if activation is not None and after._is_plain:
-                    input = module(input, activation)
-                    position += 1
-                    continue
-            input = module(input)
-        return input
+        return run_in_order(list(self._modules.values()), input)
 
     def append(self: S, module: Module) -> S:
         """Add a module at the end; return the container."""

@@ -96,7 +96,7 @@ class LayerNorm(_Scaled):
         self._set_up(self.normalized_shape, device, dtype, weight=elementwise_affine, bias=elementwise_affine and bias)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (..., *normalized_shape)."""
+        """Normalise the last dimensions, those of `normalized_shape`."""
         return _core._layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
@@ -157,7 +157,7 @@ class RMSNorm(_Scaled):
         self._set_up(self.normalized_shape, device, dtype, weight=elementwise_affine)
 
     def forward(self, input: Tensor) -> Tensor:
-        """Normalise (..., *normalized_shape)."""
+        """Normalise the last dimensions, those of `normalized_shape`."""
         return _core._rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
