@@ -22,11 +22,12 @@ from dnncore.model._progress import resolved
 from dnncore.model._step import Clip, QuietStep
 from dnncore.model._training import Training
 from dnncore.model.history import History
+from dnncore.model.seeing import Seeing
 from dnncore.nn.module import Module
 from dnncore.optim.optimizer import Optimizer
 
 
-class Model:
+class Model(Seeing):
     """A module with its training: `compile`, `fit`, `evaluate`, `predict`, as in Keras.
 
     Parameters
