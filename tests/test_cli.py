@@ -445,7 +445,7 @@ def test_missing_scikit_learn_is_named(tmp_path, monkeypatch):
         ["--epochs", "0"],
         ["--lr", "0"],
         ["--momentum", "1"],
-        ["--size", "28"],
+        ["--size", "0"],
         ["--data", "cats"],
         ["--data", "csv:"],
         ["--dropout", "1"],

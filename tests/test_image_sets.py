@@ -437,3 +437,13 @@ def test_missing_pooch_is_named(monkeypatch, tmp_path):
     with pytest.raises(ImportError, match=r"load_mnist: needs pooch, .* pip install 'dnncore\[data\]'"):
         load_mnist(tmp_path, download=True)
     assert load_mnist(write_mnist(tmp_path), download=True)[0].shape == (7, 1, 28, 28)  # nothing to fetch
+
+
+@pytest.mark.parametrize(("old", "new"), [(8, 32), (28, 63), (5, 7), (32, 8), (28, 20), (9, 1), (4, 4)])
+def test_resized_images_are_those_of_pytorch(old, new):
+    torch = pytest.importorskip("torch")
+    from dnncore.data._resize import resized
+
+    x = np.random.default_rng(0).random((3, 2, old, old + 1))
+    expected = torch.nn.functional.interpolate(torch.from_numpy(x), (new, new + 2), mode="bilinear", antialias=True)
+    np.testing.assert_allclose(resized(x, new, new + 2), expected.numpy(), atol=1e-12)

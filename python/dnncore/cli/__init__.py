@@ -79,20 +79,64 @@ def train() -> None:
     """Train a network and save it."""
 
 
-class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions
-    """``digits`` or ``csv:FILE``."""
+_IMAGE_SETS = ("shapes", "mnist:DIR", "fashion-mnist:DIR", "cifar10:DIR", "folder:DIR")
+_ALL_SETS = ("digits", "csv:FILE", *_IMAGE_SETS)
 
-    name = "digits|csv:FILE"
+
+class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions
+    """``digits``, ``csv:FILE``, ``mnist:DIR``, ..."""
+
+    def __init__(self, forms: tuple[str, ...]) -> None:
+        self._forms = forms
+        self.name = "|".join(forms)
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value == "digits" or (value.startswith("csv:") and len(value) > 4):
-            return value
-        hint = f"; did you mean csv:{value}?" if value.endswith(".csv") else ""
-        raise click.BadParameter(f"expected digits or csv:FILE, got {value!r}{hint}", ctx=ctx, param=param)
+        kind, _, place = value.partition(":")
+        for form in self._forms:
+            form_kind, _, form_place = form.partition(":")
+            if kind == form_kind and bool(place) == bool(form_place):
+                return value
+        hint = f"; did you mean csv:{value}?" if value.endswith(".csv") and "csv:FILE" in self._forms else ""
+        raise click.BadParameter(f"expected {', '.join(self._forms)}, got {value!r}{hint}", ctx=ctx, param=param)
+
+
+_Decorator = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+def _options(*options: _Decorator) -> _Decorator:
+    """Return the decorator that gives a command several options, in this order."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+_OUT = click.option(
+    "--out", type=click.Path(file_okay=False), required=True, help="Folder for the model, its record and its curve."
+)
+_OF_STEPS = _options(
+    click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step."),
+    click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", help="How the weights are updated."),
+    click.option(
+        "--lr", type=click.FloatRange(min=0, min_open=True), default=None, help="Learning rate; 0.05 with sgd, 0.001 with adam."
+    ),
+    click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), default=0.9, help="Momentum of sgd."),
+    click.option(
+        "--validation",
+        type=click.FloatRange(min=0, max=1, max_open=True),
+        default=0.1,
+        help="Share of the training part that chooses the best epoch; 0 keeps the last one.",
+    ),
+    click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples."),
+    click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it."),
+)
 
 
 @train.command()
-@click.option("--data", type=_Data(), default="digits", help="Data set: scikit-learn's digits, or a table with a target column.")
+@click.option("--data", type=_Data(_ALL_SETS), default="digits", help="Data set: images, or a table with a target column.")
 @click.option("--target", default=None, help="Column of a table to predict; the last one when not given.", show_default=False)
 @click.option(
     "--task",
@@ -109,27 +153,16 @@ class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
     default="error",
     help="What an empty cell of a table is: an error, the mean of a numeric column, or a reason to leave out the row.",
 )
-@click.option("--out", type=click.Path(file_okay=False), required=True, help="Folder for the model, its record and its curve.")
+@_OUT
 @click.option("--epochs", type=click.IntRange(min=1), default=60, help="Passes through the training part.")
-@click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step.")
-@click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", help="How the weights are updated.")
-@click.option(
-    "--lr", type=click.FloatRange(min=0, min_open=True), default=None, help="Learning rate; 0.05 with sgd, 0.001 with adam."
-)
-@click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), default=0.9, help="Momentum of sgd.")
+@_OF_STEPS
 @click.option(
     "--hidden", type=click.IntRange(min=1), multiple=True, default=[256, 128], help="Width of a hidden layer; repeat for more."
 )
 @click.option("--dropout", type=click.FloatRange(min=0, max=1, max_open=True), default=0.2, help="After each hidden layer.")
 @click.option(
-    "--validation",
-    type=click.FloatRange(min=0, max=1, max_open=True),
-    default=0.1,
-    help="Share of the training part that chooses the best epoch; 0 keeps the last one.",
+    "--size", type=click.IntRange(min=1), default=None, help="Height and width of images; their own when not given, 8 of digits."
 )
-@click.option("--size", type=click.Choice(["8", "32"]), default="8", help="Height and width of the digits.")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples.")
-@click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it.")
 def mlp(**options: object) -> None:
     """Train a multilayer perceptron on images or on a table.
 
@@ -141,16 +174,67 @@ def mlp(**options: object) -> None:
     def run() -> int:
         from dnncore.cli.train import MlpConfig, train_mlp
 
-        config = MlpConfig(**{**options, "size": int(str(options["size"]))})  # type: ignore[arg-type]
-        return train_mlp(config, out, threads=threads)  # type: ignore[arg-type]
+        return train_mlp(MlpConfig(**options), out, threads=threads)  # type: ignore[arg-type]
 
     click.get_current_context().exit(_told(run))
+
+
+_NETWORKS = {
+    "lenet5": "LeNet-5",
+    "alexnet": "AlexNet",
+    **{f"vgg{depth}": f"VGG-{depth}" for depth in (11, 13, 16, 19)},
+    **{f"vgg{depth}_bn": f"VGG-{depth} with batch normalisation" for depth in (11, 13, 16, 19)},
+    "googlenet": "GoogLeNet",
+    **{f"resnet{depth}": f"ResNet-{depth} of CIFAR-10" for depth in (20, 32, 44, 56)},
+    **{f"resnet{depth}": f"ResNet-{depth}" for depth in (18, 34, 50, 101, 152)},
+}
+
+
+def _network(name: str, title: str) -> None:
+    """Add the command that trains a network of dnncore.models."""
+
+    @train.command(name, short_help=f"Train {title} on images.")
+    @click.option("--data", type=_Data(("digits", *_IMAGE_SETS)), default="digits", help="Images.")
+    @_OUT
+    @click.option("--epochs", type=click.IntRange(min=1), default=20, help="Passes through the training part.")
+    @_OF_STEPS
+    @click.option(
+        "--size",
+        type=click.IntRange(min=1),
+        default=None,
+        help="Height and width that images are brought to; 32 when not given, 64 with alexnet and googlenet.",
+    )
+    @click.option(
+        "--augment",
+        multiple=True,
+        metavar="NAME[:VALUE]",
+        show_default=False,
+        help="Random change of training images: shift, rotate, scale, elastic, noise, cutout, flip; repeat for more.",
+    )
+    def command(**options: object) -> None:
+        out, threads = str(options.pop("out")), options.pop("threads")
+
+        def run() -> int:
+            from dnncore.cli.networks import NetworkConfig, train_network
+
+            return train_network(NetworkConfig(model=name, **options), out, threads=threads)  # type: ignore[arg-type]
+
+        click.get_current_context().exit(_told(run))
+
+    command.help = (
+        f"Train {title} on images.\n\nThe folder gets what `train mlp` writes. Images are brought to one size and normalised by "
+        "the mean and deviation of the training part, which is stored with the model. Ctrl-C ends after the current batch."
+    )
+
+
+for _name, _title in _NETWORKS.items():
+    _network(_name, _title)
 
 
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option(
-    "--data", type=_Data(), default=None, help="Data to judge by; the held-out part of the training data when not given."
+    "--data", type=_Data(_ALL_SETS), default=None, help="Data to judge by; the held-out part of the training data when not given."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(folder: str, data: str | None, as_json: bool) -> None:

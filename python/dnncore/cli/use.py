@@ -13,7 +13,9 @@ import click
 import numpy as np
 
 from dnncore import metrics
-from dnncore.cli.source import Rows, Source
+from dnncore.cli.rows import Rows
+from dnncore.cli.source import Source, from_notes
+from dnncore.cli.tables import TableSource
 from dnncore.model import Model
 
 _RATES = ("accuracy", "precision", "recall", "f1")
@@ -21,7 +23,8 @@ _RATES = ("accuracy", "precision", "recall", "f1")
 
 def judged(model: Model, source: Source, rows: Rows) -> dict[str, float]:
     """Return loss and metrics; of regression in the units of the target."""
-    if source.classes is not None:
+    if not isinstance(source, TableSource) or source.classes is not None:
+        assert source.classes is not None
         found = model.evaluate(rows.x, rows.y, metrics=["accuracy", "f1_macro"] if len(source.classes) > 2 else ["accuracy"])
         return {name: float(value) for name, value in found.items()}
     predicted, truth = source.values(model.predict(rows.x)), source.values(rows.y)
@@ -48,7 +51,7 @@ def opened(folder: str) -> tuple[Model, Source]:
     """Return a model of the command line and what it was trained on."""
     model = Model.load(folder)
     try:
-        return model, Source.from_notes(model.notes["cli"]["source"])
+        return model, from_notes(model.notes["cli"]["source"])
     except (KeyError, TypeError) as error:
         raise ValueError(f"{folder}: a model, but not one of `dnncore train`: it does not say how its data is read") from error
 
@@ -56,14 +59,10 @@ def opened(folder: str) -> tuple[Model, Source]:
 def evaluate(folder: str, data: str | None, json_asked: bool) -> None:
     """Print how good a model is on the held-out part of its data, or on all of another file."""
     model, source = opened(folder)
-    if data is None or data == source.spec == "digits":
+    if data is None or (data == source.spec and ":" not in data):
         rows, what = source.held_out(), f"the held-out part of {source.spec}"
-    elif data.startswith("csv:"):
-        rows, what = source.from_file(Path(data.partition(":")[2])), data
     else:
-        raise ValueError(
-            f"evaluate: the model was trained on {source.spec}; expected --data csv:FILE with its columns, got {data}"
-        )
+        rows, what = source.other(data), data
     found = judged(model, source, rows)
     if json_asked:
         click.echo(json.dumps({"data": what, "count": len(rows.y), **as_json(found)}))
@@ -75,17 +74,15 @@ def predict(folder: str, file: str, top: int, invert: bool) -> None:
     """Print the predictions for a file as CSV."""
     model, source = opened(folder)
     x = source.inputs(Path(file), invert)
-    if source.encoder is None and not invert and _is_dark_on_light(x.numpy()):
-        click.echo(f"{file}: dark on light; the model was trained on light on dark, --invert turns it round", err=True)
     outputs = model.predict(x)
     lines = io.StringIO()
     write = csv.writer(lines, lineterminator="\n").writerow
-    if source.classes is None:
+    if isinstance(source, TableSource) and source.classes is None:
         write(["row", "prediction"])
         for row, value in enumerate(source.values(outputs).tolist()):
             write([row, f"{value:.7g}"])
     else:
-        _write_classes(write, source.classes, outputs.double().softmax(1).numpy(), top)
+        _write_classes(write, source.classes or [], outputs.double().softmax(1).numpy(), top)
     click.echo(lines.getvalue(), nl=False)
 
 
@@ -100,9 +97,3 @@ def _write_classes(write: Any, classes: list[Any], probabilities: np.ndarray[Any
     for row, values in enumerate(probabilities):
         best = np.argsort(-values, kind="stable")[:top]
         write([row, *(cell for place in best for cell in (classes[place], f"{values[place]:.4f}"))])
-
-
-def _is_dark_on_light(images: np.ndarray[Any, Any]) -> bool:
-    """Whether the borders are brighter than what they enclose."""
-    border = np.concatenate([images[..., 0, :], images[..., -1, :], images[..., 0], images[..., -1]], axis=-1)
-    return not math.isnan(border.mean()) and bool(border.mean() > 0.5 > images.min())
