@@ -1,5 +1,5 @@
-// Average pooling and its gradient, vectorised over the channels. The sum of a window is that of its rows, each summed by itself. The
-// gradient gathers: every element of dx is written once, by adding up the windows that hold it.
+// Average pooling and its gradient, vectorised over the channels. The sum of a window is that of its rows, each summed by itself. Every
+// element of dx is written once, as in max pooling.
 #include "kernels/pool_windows.h"
 
 namespace dnncore::DNNCORE_ISA {
@@ -24,11 +24,30 @@ struct Divider {
   DNN_INLINE Vec<T> operator()(Vec<T> x) const { return multiplies ? x * by : x / by; }
 };
 
+// Sum of a window; Width: elements across, where that is known.
+template <int Vectors, int Width, class T>
+DNN_INLINE void sum_window(const PoolShape& s, const T* image, const Reach& d, const Reach& h, const Reach& w, int64_t lanes,
+                           Vec<T> (&sum)[kRegisters<Vectors>]) {
+  using V = Vec<T>;
+  constexpr int U = kRegisters<Vectors>;
+  const int64_t across = Width == 0 ? w.end - w.begin : Width;
+  for (V& v : sum) v = V::zero();
+  for (int64_t fd = d.begin; fd < d.end; ++fd)
+    for (int64_t fh = h.begin; fh < h.end; ++fh) {
+      const T* x = image + (((d.first + fd) * s.in.h + h.first + fh) * s.in.w + w.first + w.begin) * s.c;
+      V line[U];
+      for (int u = 0; u < U; ++u) line[u] = load_channels<Vectors>(x + u * V::N, lanes);
+      for (int64_t i = 1; i < across; ++i)
+        for (int u = 0; u < U; ++u) line[u] = line[u] + load_channels<Vectors>(x + i * s.c + u * V::N, lanes);
+      for (int u = 0; u < U; ++u) sum[u] = sum[u] + line[u];
+    }
+}
+
 template <class T>
 void forward(const AvgPoolArgs& args, const Tasks& tasks) {
-  using V = Vec<T>;
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
+  const bool stream = pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
     const int64_t ph = block.row % s.out.h, pd = block.row / s.out.h % s.out.d;
     const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c;
@@ -40,71 +59,109 @@ void forward(const AvgPoolArgs& args, const Tasks& tasks) {
       T* y = static_cast<T*>(args.y) + (block.row * s.out.w + pw) * s.c + block.c;
       for_channels<T>(
           block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-            constexpr int U = kRegisters<vectors>;
-            V sum[U];
-            for (V& v : sum) v = V::zero();
-            for (int64_t fd = d.begin; fd < d.end; ++fd)
-              for (int64_t fh = h.begin; fh < h.end; ++fh) {
-                const T* x = image + (((d.first + fd) * s.in.h + h.first + fh) * s.in.w + w.first + w.begin) * s.c + c;
-                V line[U];
-                for (int u = 0; u < U; ++u) line[u] = load_channels<vectors>(x + u * V::N, lanes);
-                for (int64_t fw = w.begin + 1; fw < w.end; ++fw) {
-                  x += s.c;
-                  for (int u = 0; u < U; ++u) line[u] = line[u] + load_channels<vectors>(x + u * V::N, lanes);
-                }
-                for (int u = 0; u < U; ++u) sum[u] = sum[u] + line[u];
-              }
-            for (int u = 0; u < U; ++u) store_channels<vectors>(divide(sum[u]), y + c + u * V::N, lanes);
+            Vec<T> sum[kRegisters<vectors>];
+            if (w.end - w.begin == 2)
+              sum_window<vectors, 2>(s, image + c, d, h, w, lanes, sum);
+            else
+              sum_window<vectors, 0>(s, image + c, d, h, w, lanes, sum);
+            for (int u = 0; u < kRegisters<vectors>; ++u) store_channels<vectors>(divide(sum[u]), y + c + u * Vec<T>::N, lanes, stream);
           });
     }
   });
+  if (stream) stream_fence();
 }
 
-// Whether windows [begin, end) all cover as much as a whole one.
-bool all_whole(const PoolDim& dim, const Owners& owners, const PoolDivisor& divisor) {
-  if (dim.adaptive || owners.begin == owners.end) return false;
-  return covered(dim, owners.begin, divisor) == dim.filter && covered(dim, owners.end - 1, divisor) == dim.filter;
+// A row of dx: what its windows lie above, and the divisors.
+template <class T>
+struct Row {
+  const PoolShape& s;
+  const PoolDims& dims;
+  const PoolDivisor& divisor;
+  const T* dy;  // of the image
+  Owners d, h;
+
+  Divider<T> divider(int64_t pd, int64_t ph, int64_t pw) const {
+    if (divisor.fixed != 0) return Divider<T>(divisor.fixed);
+    return Divider<T>(covered(dims.d, pd, divisor) * covered(dims.h, ph, divisor) * covered(dims.w, pw, divisor));
+  }
+  // Adds the gradient of window pw to every tap of its sums.
+  template <int Vectors, int W>
+  DNN_INLINE void add(int64_t pw, int64_t c, int64_t lanes, Vec<T> (&sum)[W][kRegisters<Vectors>]) const {
+    for (int64_t pd = d.begin; pd < d.end; ++pd)
+      for (int64_t ph = h.begin; ph < h.end; ++ph) {
+        const Divider<T> divide = divider(pd, ph, pw);
+        for (int u = 0; u < kRegisters<Vectors>; ++u) {
+          const T* from = dy + ((pd * s.out.h + ph) * s.out.w + pw) * s.c + c + u * Vec<T>::N;
+          const Vec<T> share = divide(load_channels<Vectors>(from, lanes));
+          for (int f = 0; f < W; ++f) sum[f][u] = sum[f][u] + share;
+        }
+      }
+  }
+};
+
+// The windows that hold an element, gathered.
+template <int Vectors, class T>
+DNN_INLINE void gather(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
+  constexpr int U = kRegisters<Vectors>;
+  Owners w = row.dims.w.owners(block.begin);
+  for (int64_t qw = block.begin; qw < block.end; ++qw) {
+    row.dims.w.advance(w, qw);
+    Vec<T> sum[1][U];
+    for (Vec<T>& v : sum[0]) v = Vec<T>::zero();
+    for (int64_t pw = w.begin; pw < w.end; ++pw) row.template add<Vectors>(pw, c, lanes, sum);
+    for (int u = 0; u < U; ++u) store_channels<Vectors>(sum[0][u], dx + qw * row.s.c + u * Vec<T>::N, lanes, stream);
+  }
+}
+
+template <int Vectors, int W, int S, class T>
+DNN_INLINE void overlap(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
+  give_to_overlapping<Vectors, W, S>(
+      row.dims.w, block, row.s.c, dx, lanes, stream, [&](int64_t pw, Vec<T>(&sum)[W][kRegisters<Vectors>]) __attribute__((always_inline)) {
+        row.template add<Vectors>(pw, c, lanes, sum);
+      });
+}
+
+template <int Vectors, class T>
+DNN_INLINE void give(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
+  struct Shares {
+    Vec<T> sum[1][kRegisters<Vectors>];
+    DNN_INLINE Vec<T> operator()(int64_t, int u) const { return sum[0][u]; }
+  };
+  give_to_disjoint<Vectors>(
+      row.dims.w, block, row.s.c, dx, lanes, stream, [&](int64_t pw) __attribute__((always_inline)) {
+        Shares shares;
+        for (Vec<T>& v : shares.sum[0]) v = Vec<T>::zero();
+        row.template add<Vectors>(pw, c, lanes, shares.sum);
+        return shares;
+      });
 }
 
 template <class T>
 void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
-  using V = Vec<T>;
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
-  const PoolDivisor& divisor = args.divisor;
-  const bool fixed = divisor.fixed != 0;
-  const Divider<T> whole(fixed ? divisor.fixed : s.taps());
+  const bool stream = pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
-    const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d;
-    const Owners d = dims.d.owners(qd), h = dims.h.owners(qh);
-    const bool rows_whole = fixed || (all_whole(dims.d, d, divisor) && all_whole(dims.h, h, divisor));
-    const T* image = static_cast<const T*>(args.dy) + block.row / (s.in.h * s.in.d) * s.out.count() * s.c + block.c;
-    Owners w = dims.w.owners(block.begin);
-    for (int64_t qw = block.begin; qw < block.end; ++qw) {
-      dims.w.advance(w, qw);
-      const bool one_divisor = fixed || (rows_whole && all_whole(dims.w, w, divisor));
-      T* dx = static_cast<T*>(args.dx) + (block.row * s.in.w + qw) * s.c + block.c;
-      for_channels<T>(
-          block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-            constexpr int U = kRegisters<vectors>;
-            V sum[U];
-            for (V& v : sum) v = V::zero();
-            for (int64_t pd = d.begin; pd < d.end; ++pd)
-              for (int64_t ph = h.begin; ph < h.end; ++ph) {
-                const T* dy = image + ((pd * s.out.h + ph) * s.out.w + w.begin) * s.c + c;
-                for (int64_t pw = w.begin; pw < w.end; ++pw, dy += s.c) {
-                  if (one_divisor) {
-                    for (int u = 0; u < U; ++u) sum[u] = sum[u] + load_channels<vectors>(dy + u * V::N, lanes);
-                    continue;
-                  }
-                  const Divider<T> divide(covered(dims.d, pd, divisor) * covered(dims.h, ph, divisor) * covered(dims.w, pw, divisor));
-                  for (int u = 0; u < U; ++u) sum[u] = sum[u] + divide(load_channels<vectors>(dy + u * V::N, lanes));
-                }
-              }
-            for (int u = 0; u < U; ++u) store_channels<vectors>(one_divisor ? whole(sum[u]) : sum[u], dx + c + u * V::N, lanes);
-          });
-    }
+    const Row<T> row{s,
+                     dims,
+                     args.divisor,
+                     static_cast<const T*>(args.dy) + block.row / (s.in.h * s.in.d) * s.out.count() * s.c,
+                     dims.d.owners(block.row / s.in.h % s.in.d),
+                     dims.h.owners(block.row % s.in.h)};
+    T* const dx = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
+    for_channels<T>(
+        block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+          if (!s.adaptive && s.filter.w <= s.stride.w)
+            give<vectors>(row, block, block.c + c, dx + c, lanes, stream);
+          else if (!s.adaptive && s.filter.w == 3 && s.stride.w == 2)
+            overlap<vectors, 3, 2>(row, block, block.c + c, dx + c, lanes, stream);
+          else if (!s.adaptive && s.filter.w == 3 && s.stride.w == 1)
+            overlap<vectors, 3, 1>(row, block, block.c + c, dx + c, lanes, stream);
+          else
+            gather<vectors>(row, block, block.c + c, dx + c, lanes, stream);
+        });
   });
+  if (stream) stream_fence();
 }
 
 }  // namespace

@@ -1,136 +1,192 @@
-// Max pooling and its gradient, vectorised over the channels. The gradient gathers: every element of dx is written once, by adding up dy of
-// the windows whose largest element it is.
+// Max pooling and its gradient, vectorised over the channels. Every element of dx is written once: windows that share no element give to
+// theirs, 3 x 3 ones with strides 1 and 2 keep in registers what two of them share, and for all others an element gathers from its windows.
+#include "kernels/max_pool_lanes.h"
 #include "kernels/pool_windows.h"
 
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
-struct NoPosition {};
+// The rows of a window that lie inside.
+struct PoolRows {
+  int64_t count_d, count_h, step_d, step_h;  // elements of x from one to the next
+  int64_t first, tap, tap_d, tap_h;          // of the first: element of the image, tap; and from one to the next
+};
 
-// --- Positions of one vector of channels: as wide as the numbers in registers, bytes or int32 in memory ---
-
-template <class T>
-DNN_INLINE void store_positions(Vec<Bits<T>>, NoPosition*, int64_t) {}
-
-template <class T>
-DNN_INLINE void store_positions(Vec<Bits<T>> v, int32_t* p, int64_t lanes) {
-  for (int64_t i = 0; i < lanes; ++i) p[i] = static_cast<int32_t>(v.v[i]);
+PoolRows rows_of(const PoolShape& s, const PoolDims& dims, const Reach& d, const Reach& h) {
+  const int64_t row = s.in.w * s.c;
+  return {.count_d = d.end - d.begin,
+          .count_h = h.end - h.begin,
+          .step_d = dims.d.dilation * s.in.h * row,
+          .step_h = dims.h.dilation * row,
+          .first = ((d.first + d.begin * dims.d.dilation) * s.in.h + h.first + h.begin * dims.h.dilation) * row,
+          .tap = (d.begin * s.filter.h + h.begin) * s.filter.w,
+          .tap_d = s.filter.h * s.filter.w,
+          .tap_h = s.filter.w};
 }
 
-template <class T>
-DNN_INLINE void store_positions(Vec<Bits<T>> v, uint8_t* p, int64_t lanes) {
-#if defined(__AVX512F__)
-  if constexpr (sizeof(T) == 4)
-    _mm512_mask_cvtepi32_storeu_epi8(p, static_cast<__mmask16>((1u << lanes) - 1), (__m512i)v.v);
-  else
-    _mm512_mask_cvtepi64_storeu_epi8(p, static_cast<__mmask8>((1u << lanes) - 1), (__m512i)v.v);
-#else
-  for (int64_t i = 0; i < lanes; ++i) p[i] = static_cast<uint8_t>(v.v[i]);
-#endif
-}
-
-// sum + g where the position is `tap`.
-template <class T, class Position>
-DNN_INLINE Vec<T> add_where(Vec<T> sum, Vec<T> g, const Position* p, int64_t tap, int64_t lanes) {
-#if defined(__AVX512F__)
-  if constexpr (std::is_same_v<Position, uint8_t>) {
-    const __m128i bytes = _mm_maskz_loadu_epi8(static_cast<__mmask16>((1u << lanes) - 1), p);
-    const __mmask16 here = _mm_cmpeq_epi8_mask(bytes, _mm_set1_epi8(static_cast<char>(tap)));
-    if constexpr (sizeof(T) == 4)
-      return {(typename Vec<T>::Raw)_mm512_mask_add_ps((__m512)sum.v, here, (__m512)sum.v, (__m512)g.v)};
-    else
-      return {(typename Vec<T>::Raw)_mm512_mask_add_pd((__m512d)sum.v, static_cast<__mmask8>(here), (__m512d)sum.v, (__m512d)g.v)};
+// The largest of a window: `across` elements of each row, `step` apart. Width: `across`, where it is known. Without care a NaN is not seen;
+// false where there may be one.
+template <int Vectors, int Width, bool Careful, class T, class Position>
+DNN_INLINE bool find_largest(const PoolRows& rows, const T* x, int64_t across, int64_t step, int64_t tap, int64_t lanes,
+                             Largest<T, Position> (&best)[kRegisters<Vectors>]) {
+  using V = Vec<T>;
+  constexpr int U = kRegisters<Vectors>;
+  V sum[U];
+  for (int u = 0; u < U; ++u) {
+    best[u].start(tap);
+    sum[u] = V::zero();
   }
-#endif
-  Vec<Bits<T>> positions = Vec<Bits<T>>::zero();
-  for (int64_t i = 0; i < lanes; ++i) positions.v[i] = p[i];
-  const Mask<T> here{positions.v == Vec<Bits<T>>::set(static_cast<Bits<T>>(tap)).v};
-  return sum + select(here, g, Vec<T>::zero());
+  for (int64_t d = 0; d < rows.count_d; ++d)
+    for (int64_t h = 0; h < rows.count_h; ++h) {
+      const T* p = x + d * rows.step_d + h * rows.step_h;
+      const int64_t first = tap + d * rows.tap_d + h * rows.tap_h;
+      for (int64_t w = 0; w < (Width == 0 ? across : Width); ++w, p += step)
+        for (int u = 0; u < U; ++u) {
+          const V v = load_channels<Vectors>(p + u * V::N, lanes);
+          best[u].template take<Careful>(v, first + w);
+          if (!Careful) sum[u] = sum[u] + v;
+        }
+    }
+  if (Careful) return true;
+  V all = sum[0];
+  for (int u = 1; u < U; ++u) all = all + sum[u];
+  return !any(is_nan(all));
+}
+
+template <int Vectors, int Width, class T, class Position>
+DNN_INLINE void pool_window(const PoolRows& rows, const T* x, int64_t across, int64_t step, int64_t tap, int64_t lanes, T* y,
+                            Position* positions, bool stream) {
+  constexpr int U = kRegisters<Vectors>;
+  Largest<T, Position> best[U];
+  if (!find_largest<Vectors, Width, false>(rows, x, across, step, tap, lanes, best)) [[unlikely]]
+    find_largest<Vectors, 0, true>(rows, x, across, step, tap, lanes, best);
+  for (int u = 0; u < U; ++u) {
+    store_channels<Vectors>(best[u].value, y + u * Vec<T>::N, lanes, stream);
+    best[u].store_positions(positions, u * Vec<T>::N, lanes);
+  }
 }
 
 template <class T, class Position>
 void forward(const MaxPoolArgs& args, const Tasks& tasks) {
-  using V = Vec<T>;
-  using I = Vec<Bits<T>>;
-  constexpr bool kKeeps = !std::is_same_v<Position, NoPosition>;
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
   const int64_t step = dims.w.dilation * s.c;
+  const bool stream = pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
-    const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c;
-    const Reach d = dims.d.reach(block.row / s.out.h % s.out.d), h = dims.h.reach(block.row % s.out.h);
+    const PoolRows rows = rows_of(s, dims, dims.d.reach(block.row / s.out.h % s.out.d), dims.h.reach(block.row % s.out.h));
+    const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c + rows.first;
     for (int64_t pw = block.begin; pw < block.end; ++pw) {
       const Reach w = dims.w.reach(pw);
-      const int64_t at = (block.row * s.out.w + pw) * s.c + block.c;
+      const T* x = image + (w.first + w.begin * dims.w.dilation) * s.c;
+      const int64_t at = (block.row * s.out.w + pw) * s.c + block.c, across = w.end - w.begin;
+      T* y = static_cast<T*>(args.y) + at;
+      Position* positions = at_position<Position>(args.positions, at);
       for_channels<T>(
           block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-            constexpr int U = kRegisters<vectors>;
-            V best[U];
-            I where[U];
-            for (int u = 0; u < U; ++u) {
-              best[u] = V::set(-std::numeric_limits<T>::infinity());
-              where[u] = I::set(static_cast<Bits<T>>((d.begin * s.filter.h + h.begin) * s.filter.w + w.begin));
-            }
-            for (int64_t fd = d.begin; fd < d.end; ++fd)
-              for (int64_t fh = h.begin; fh < h.end; ++fh) {
-                const int64_t row = (d.first + fd * dims.d.dilation) * s.in.h + h.first + fh * dims.h.dilation;
-                const T* x = image + (row * s.in.w + w.first + w.begin * dims.w.dilation) * s.c + c;
-                I tap = I::set(static_cast<Bits<T>>((fd * s.filter.h + fh) * s.filter.w + w.begin));
-                for (int64_t fw = w.begin; fw < w.end; ++fw, x += step) {
-                  for (int u = 0; u < U; ++u) {
-                    const V v = load_channels<vectors>(x + u * V::N, lanes);
-                    const Mask<T> better = (v > best[u]) | is_nan(v);
-                    best[u] = select(better, v, best[u]);
-                    if (kKeeps) where[u] = {better.v ? tap.v : where[u].v};
-                  }
-                  tap.v += 1;
-                }
-              }
-            for (int u = 0; u < U; ++u) {
-              store_channels<vectors>(best[u], static_cast<T*>(args.y) + at + c + u * V::N, lanes);
-              store_positions<T>(where[u], static_cast<Position*>(args.positions) + (kKeeps ? at + c + u * V::N : 0), lanes);
-            }
+            const auto pool = [&](auto width) __attribute__((always_inline)) {
+              pool_window<vectors, width>(rows, x + c, across, step, rows.tap + w.begin, lanes, y + c, at_position<Position>(positions, c),
+                                          stream);
+            };
+            if (across == 2)
+              pool(std::integral_constant<int, 2>{});
+            else if (across == 3)
+              pool(std::integral_constant<int, 3>{});
+            else
+              pool(std::integral_constant<int, 0>{});
           });
     }
   });
+  if (stream) stream_fence();
+}
+
+// The windows that hold an element, gathered.
+template <int Vectors, class T, class Position>
+DNN_INLINE void gather(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
+                       int64_t c, T* dx, int64_t lanes, bool stream) {
+  constexpr int U = kRegisters<Vectors>;
+  const PoolShape& s = args.shape;
+  const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d, image = block.row / (s.in.h * s.in.d) * s.out.count();
+  Owners w = dims.w.owners(block.begin);
+  for (int64_t qw = block.begin; qw < block.end; ++qw) {
+    dims.w.advance(w, qw);
+    Vec<T> sum[U];
+    for (Vec<T>& v : sum) v = Vec<T>::zero();
+    for (int64_t pd = d.begin; pd < d.end; ++pd)
+      for (int64_t ph = h.begin; ph < h.end; ++ph) {
+        const int64_t fd = dims.d.tap(pd, qd), fh = dims.h.tap(ph, qh);
+        if (fd < 0 || fh < 0) continue;
+        for (int64_t pw = w.begin; pw < w.end; ++pw) {
+          const int64_t fw = dims.w.tap(pw, qw), at = (image + (pd * s.out.h + ph) * s.out.w + pw) * s.c + c;
+          if (fw < 0) continue;
+          for (int u = 0; u < U; ++u)
+            sum[u] = Share<Vectors, T, Position>(args, at + u * Vec<T>::N, lanes).add_to(sum[u], (fd * s.filter.h + fh) * s.filter.w + fw);
+        }
+      }
+    for (int u = 0; u < U; ++u) store_channels<Vectors>(sum[u], dx + qw * s.c + u * Vec<T>::N, lanes, stream);
+  }
+}
+
+template <int Vectors, int W, int S, class T, class Position>
+DNN_INLINE void overlap(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
+                        int64_t c, T* dx, int64_t lanes, bool stream) {
+  constexpr int U = kRegisters<Vectors>;
+  const PoolShape& s = args.shape;
+  const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d, image = block.row / (s.in.h * s.in.d) * s.out.count();
+  give_to_overlapping<Vectors, W, S>(
+      dims.w, block, s.c, dx, lanes, stream, [&](int64_t pw, Vec<T>(&sum)[W][U]) __attribute__((always_inline)) {
+        for (int64_t pd = d.begin; pd < d.end; ++pd)
+          for (int64_t ph = h.begin; ph < h.end; ++ph) {
+            const int64_t fd = dims.d.tap(pd, qd), fh = dims.h.tap(ph, qh), tap = (fd * s.filter.h + fh) * s.filter.w;
+            if (fd < 0 || fh < 0) continue;
+            for (int u = 0; u < U; ++u) {
+              const Share<Vectors, T, Position> share(args, (image + (pd * s.out.h + ph) * s.out.w + pw) * s.c + c + u * Vec<T>::N, lanes);
+              for (int f = 0; f < W; ++f) sum[f][u] = share.add_to(sum[f][u], tap + f);
+            }
+          }
+      });
+}
+
+template <int Vectors, class T, class Position>
+DNN_INLINE void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
+                     int64_t c, T* dx, int64_t lanes, bool stream) {
+  constexpr int U = kRegisters<Vectors>;
+  const PoolShape& s = args.shape;
+  const int64_t fh = dims.h.tap(h.begin, block.row % s.in.h), fd = dims.d.tap(d.begin, block.row / s.in.h % s.in.d);
+  const int64_t row = (block.row / (s.in.h * s.in.d) * s.out.d + d.begin) * s.out.h + h.begin, tap = (fd * s.filter.h + fh) * s.filter.w;
+  give_to_disjoint<Vectors>(
+      dims.w, block, s.c, dx, lanes, stream, [&](int64_t pw) __attribute__((always_inline)) {
+        return [
+          shares = shares_of<Vectors, T, Position>(args, (row * s.out.w + pw) * s.c + c, lanes, std::make_integer_sequence<int, U>{}), tap
+        ](int64_t f, int u) __attribute__((always_inline)) {
+          return shares[static_cast<size_t>(u)].add_to(Vec<T>::zero(), tap + f);
+        };
+      });
 }
 
 template <class T, class Position>
 void backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
-  using V = Vec<T>;
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
+  const bool plain = !s.adaptive && dims.w.dilation == 1;
+  const bool stream = pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
-    const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d;
-    const Owners d = dims.d.owners(qd), h = dims.h.owners(qh);
-    const int64_t image = block.row / (s.in.h * s.in.d) * s.out.count();
-    Owners w = dims.w.owners(block.begin);
-    for (int64_t qw = block.begin; qw < block.end; ++qw) {
-      dims.w.advance(w, qw);
-      T* dx = static_cast<T*>(args.dx) + (block.row * s.in.w + qw) * s.c + block.c;
-      for_channels<T>(
-          block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-            constexpr int U = kRegisters<vectors>;
-            V sum[U];
-            for (V& v : sum) v = V::zero();
-            for (int64_t pd = d.begin; pd < d.end; ++pd)
-              for (int64_t ph = h.begin; ph < h.end; ++ph) {
-                const int64_t fd = dims.d.tap(pd, qd), fh = dims.h.tap(ph, qh);
-                if (fd < 0 || fh < 0) continue;
-                for (int64_t pw = w.begin; pw < w.end; ++pw) {
-                  const int64_t fw = dims.w.tap(pw, qw);
-                  if (fw < 0) continue;
-                  const int64_t tap = (fd * s.filter.h + fh) * s.filter.w + fw;
-                  const int64_t at = (image + (pd * s.out.h + ph) * s.out.w + pw) * s.c + block.c + c;
-                  for (int u = 0; u < U; ++u)
-                    sum[u] = add_where(sum[u], load_channels<vectors>(static_cast<const T*>(args.dy) + at + u * V::N, lanes),
-                                       static_cast<const Position*>(args.positions) + at + u * V::N, tap, lanes);
-                }
-              }
-            for (int u = 0; u < U; ++u) store_channels<vectors>(sum[u], dx + c + u * V::N, lanes);
-          });
-    }
+    const Owners d = dims.d.owners(block.row / s.in.h % s.in.d), h = dims.h.owners(block.row % s.in.h);
+    T* const row = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
+    const bool one = d.end - d.begin == 1 && h.end - h.begin == 1 && dims.d.tap(d.begin, block.row / s.in.h % s.in.d) >= 0 &&
+                     dims.h.tap(h.begin, block.row % s.in.h) >= 0;
+    for_channels<T>(
+        block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+          if (plain && one && s.filter.w <= s.stride.w)
+            give<vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+          else if (plain && s.filter.w == 3 && s.stride.w == 2)
+            overlap<vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+          else if (plain && s.filter.w == 3 && s.stride.w == 1)
+            overlap<vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+          else
+            gather<vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+        });
   });
+  if (stream) stream_fence();
 }
 
 template <class Position>

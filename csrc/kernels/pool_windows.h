@@ -88,12 +88,15 @@ void for_each_block(const PoolBlocks& blocks, const Tasks& tasks, Fn&& fn) {
   }
 }
 
-// Calls fn(channel, vectors as a constant, lanes) for groups of four vectors, single ones and what is left.
+// Registers of channels that are worked on together.
+inline constexpr int kPoolGroup = kVecBytes == 64 ? 4 : 2;
+
+// Calls fn(channel, vectors as a constant, lanes) for groups of vectors, single ones and what is left.
 template <class T, class Fn>
 DNN_INLINE void for_channels(int64_t channels, Fn&& fn) {
   constexpr int64_t N = Vec<T>::N;
   int64_t c = 0;
-  for (; c + 4 * N <= channels; c += 4 * N) fn(c, std::integral_constant<int, 4>{}, N);
+  for (; c + kPoolGroup * N <= channels; c += kPoolGroup * N) fn(c, std::integral_constant<int, kPoolGroup>{}, N);
   for (; c + N <= channels; c += N) fn(c, std::integral_constant<int, 1>{}, N);
   if (c < channels) fn(c, std::integral_constant<int, 0>{}, channels - c);
 }
@@ -108,6 +111,65 @@ DNN_INLINE Vec<T> load_channels(const T* p, int64_t lanes) {
 template <int Vectors, class T>
 DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes) {
   Vectors == 0 ? v.store(p, lanes) : v.store(p);
+}
+
+// What is larger than the caches is written past them, where every vector of channels is aligned.
+inline bool pool_streams(const void* y, int64_t bytes, int64_t c, DType dtype, const Tasks& tasks) {
+  const bool aligned = reinterpret_cast<uintptr_t>(y) % kVecBytes == 0 && c * static_cast<int64_t>(itemsize(dtype)) % kVecBytes == 0;
+  return aligned && bytes >= kStreamBytes && !tasks.reread;
+}
+template <int Vectors, class T>
+DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes, bool stream) {
+  if (Vectors != 0 && stream)
+    v.stream(p);
+  else
+    store_channels<Vectors>(v, p, lanes);
+}
+
+// --- The elements of a row of a gradient, from the windows along it ---
+
+// Of windows that share no element: add(p, tap, u) gives what tap `tap` of window p gets. Elements in no window get 0.
+template <int Vectors, class T, class Source>
+DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream,
+                                 Source&& source) {
+  constexpr int U = kRegisters<Vectors>;
+  int64_t q = block.begin;
+  const Owners owners{dim.owners(block.begin).begin, dim.owners(block.end - 1).end};
+  for (int64_t p = owners.begin; p < owners.end; ++p) {
+    const auto from = source(p);
+    const int64_t first = dim.first(p);
+    for (; q < first; ++q)
+      for (int u = 0; u < U; ++u) store_channels<Vectors>(Vec<T>::zero(), dx + q * c + u * Vec<T>::N, lanes, stream);
+    for (const int64_t end = std::min(first + dim.filter, block.end); q < end; ++q)
+      for (int u = 0; u < U; ++u) store_channels<Vectors>(from(q - first, u), dx + q * c + u * Vec<T>::N, lanes, stream);
+  }
+  for (; q < block.end; ++q)
+    for (int u = 0; u < U; ++u) store_channels<Vectors>(Vec<T>::zero(), dx + q * c + u * Vec<T>::N, lanes, stream);
+}
+
+// Of windows of W elements, S apart: what a window shares with the next one stays in registers. add(p, sum) adds to sum[tap][u].
+template <int Vectors, int W, int S, class T, class Add>
+DNN_INLINE void give_to_overlapping(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream, Add&& add) {
+  constexpr int U = kRegisters<Vectors>;
+  Vec<T> sum[W][U];
+  for (auto& tap : sum)
+    for (Vec<T>& v : tap) v = Vec<T>::zero();
+  const Owners owners{dim.owners(block.begin).begin, dim.owners(block.end - 1).end};
+  int64_t q = dim.first(owners.begin);
+  const auto put = [&](const Vec<T>(&v)[U], int64_t at) __attribute__((always_inline)) {
+    if (at < block.begin || at >= block.end) return;
+    for (int u = 0; u < U; ++u) store_channels<Vectors>(v[u], dx + at * c + u * Vec<T>::N, lanes, stream);
+  };
+  for (int64_t p = owners.begin; p < owners.end; ++p, q += S) {
+    add(p, sum);
+    for (int f = 0; f < S; ++f) put(sum[f], q + f);
+    for (int f = 0; f < W; ++f)
+      for (int u = 0; u < U; ++u) sum[f][u] = f + S < W ? sum[f + S < W ? f + S : 0][u] : Vec<T>::zero();
+  }
+  if (owners.begin >= owners.end) q = block.begin;
+  for (int f = 0; f < W - S; ++f) put(sum[f], q + f);
+  const Vec<T> nothing[U] = {};
+  for (int64_t at = std::max(block.begin, q + W - S); at < block.end; ++at) put(nothing, at);
 }
 
 inline Schedule pool_schedule(const PoolBlocks& blocks, double nanoseconds) {
