@@ -249,9 +249,10 @@ void accumulate_grad(const Tensor& tensor, const Tensor& grad) {
     return;
   }
   // Kept without a copy when nobody else can see it.
-  const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && grad.is_contiguous();
-  const auto order = tensor.is_contiguous() ? ops::MemoryFormat::Contiguous : ops::MemoryFormat::Preserve;
-  tensor.set_grad(ours ? grad : ops::clone(grad, order));
+  const bool row_major = tensor.is_contiguous();
+  const bool dense = grad.is_contiguous() || (!row_major && ops::is_channels_last(grad));
+  const bool ours = grad.impl()->use_count() == 1 && grad.storage()->use_count() == 1 && dense;
+  tensor.set_grad(ours ? grad : ops::clone(grad, row_major ? ops::MemoryFormat::Contiguous : ops::MemoryFormat::Preserve));
 }
 
 void backward(const std::vector<Tensor>& roots, const std::vector<Tensor>& grads, const BackwardOptions& options) {

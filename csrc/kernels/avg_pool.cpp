@@ -5,6 +5,9 @@
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
+constexpr int64_t kManyTaps = 16;           // from here on windows are summed row by row
+constexpr int64_t kMostChannels = 1 << 16;  // whose sums fit scratch memory
+
 int64_t covered(const PoolDim& dim, int64_t p, const PoolDivisor& divisor) {
   const int64_t first = dim.first(p);
   if (dim.adaptive) return dim.last(p) + 1 - first;
@@ -41,6 +44,26 @@ DNN_INLINE void sum_window(const PoolShape& s, const T* image, const Reach& d, c
         for (int u = 0; u < U; ++u) line[u] = line[u] + load_channels<Vectors>(x + i * s.c + u * V::N, lanes);
       for (int u = 0; u < U; ++u) sum[u] = sum[u] + line[u];
     }
+}
+
+// The same sums, of all channels of a row before the next row: memory is read in its order. `sums` has room for the channels.
+template <class T>
+void sum_rows(const PoolShape& s, const T* image, const Reach& d, const Reach& h, const Reach& w, int64_t channels, T* sums) {
+  for (int64_t fd = d.begin; fd < d.end; ++fd)
+    for (int64_t fh = h.begin; fh < h.end; ++fh)
+      for_channels<T>(
+          channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+            Vec<T> line[kRegisters<vectors>];
+            const T* next = image + (((d.first + fd) * s.in.h + h.first + fh + 1) * s.in.w + w.first + w.begin) * s.c + c;
+            for (int64_t i = 0; i < w.end - w.begin; ++i)
+              for (int u = 0; u < kRegisters<vectors>; ++u) __builtin_prefetch(next + i * s.c + u * Vec<T>::N, 0, 2);
+            sum_window<vectors, 0>(s, image + c, {d.first, fd, fd + 1}, {h.first, fh, fh + 1}, w, lanes, line);
+            const bool first = fd == d.begin && fh == h.begin;
+            for (int u = 0; u < kRegisters<vectors>; ++u) {
+              T* sum = sums + c + u * Vec<T>::N;
+              store_channels<vectors>((first ? Vec<T>::zero() : load_channels<vectors>(sum, lanes)) + line[u], sum, lanes);
+            }
+          });
 }
 
 template <class T>
@@ -121,18 +144,23 @@ DNN_INLINE void overlap(const Row<T>& row, const PoolBlock& block, int64_t c, T*
       });
 }
 
-template <int Vectors, class T>
-DNN_INLINE void give(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
-  struct Shares {
-    Vec<T> sum[1][kRegisters<Vectors>];
-    DNN_INLINE Vec<T> operator()(int64_t, int u) const { return sum[0][u]; }
-  };
-  give_to_disjoint<Vectors>(
-      row.dims.w, block, row.s.c, dx, lanes, stream, [&](int64_t pw) __attribute__((always_inline)) {
-        Shares shares;
-        for (Vec<T>& v : shares.sum[0]) v = Vec<T>::zero();
-        row.template add<Vectors>(pw, c, lanes, shares.sum);
-        return shares;
+// One row of windows above a row of dx, which share no element.
+template <class T>
+void give(const Row<T>& row, const PoolBlock& block, T* dx, bool stream) {
+  const PoolShape& s = row.s;
+  give_to_disjoint(
+      row.dims.w, block, s.c, dx, stream, [&](int64_t pw) __attribute__((always_inline)) {
+        return [&, divide = row.divider(row.d.begin, row.h.begin, pw),
+                dy = row.dy + ((row.d.begin * s.out.h + row.h.begin) * s.out.w + pw) * s.c + block.c](int64_t q, int64_t)
+            __attribute__((always_inline)) {
+          for_channels<T>(
+              block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+                for (int u = 0; u < kRegisters<vectors>; ++u) {
+                  const int64_t i = c + u * Vec<T>::N;
+                  store_channels<vectors>(divide(load_channels<vectors>(dy + i, lanes)), dx + q * s.c + i, lanes, stream);
+                }
+              });
+        };
       });
 }
 
@@ -149,11 +177,11 @@ void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
                      dims.d.owners(block.row / s.in.h % s.in.d),
                      dims.h.owners(block.row % s.in.h)};
     T* const dx = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
+    const bool one = row.d.end - row.d.begin == 1 && row.h.end - row.h.begin == 1;
+    if (!s.adaptive && one && s.filter.w <= s.stride.w) return give(row, block, dx, stream);
     for_channels<T>(
         block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-          if (!s.adaptive && s.filter.w <= s.stride.w)
-            give<vectors>(row, block, block.c + c, dx + c, lanes, stream);
-          else if (!s.adaptive && s.filter.w == 3 && s.stride.w == 2)
+          if (!s.adaptive && s.filter.w == 3 && s.stride.w == 2)
             overlap<vectors, 3, 2>(row, block, block.c + c, dx + c, lanes, stream);
           else if (!s.adaptive && s.filter.w == 3 && s.stride.w == 1)
             overlap<vectors, 3, 1>(row, block, block.c + c, dx + c, lanes, stream);

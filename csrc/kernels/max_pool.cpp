@@ -146,19 +146,23 @@ DNN_INLINE void overlap(const MaxPoolBackwardArgs& args, const PoolDims& dims, c
       });
 }
 
-template <int Vectors, class T, class Position>
-DNN_INLINE void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
-                     int64_t c, T* dx, int64_t lanes, bool stream) {
-  constexpr int U = kRegisters<Vectors>;
+// One row of windows above a row of dx, which share no element.
+template <class T, class Position>
+void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, int64_t pd, int64_t ph, T* dx, bool stream) {
   const PoolShape& s = args.shape;
-  const int64_t fh = dims.h.tap(h.begin, block.row % s.in.h), fd = dims.d.tap(d.begin, block.row / s.in.h % s.in.d);
-  const int64_t row = (block.row / (s.in.h * s.in.d) * s.out.d + d.begin) * s.out.h + h.begin, tap = (fd * s.filter.h + fh) * s.filter.w;
-  give_to_disjoint<Vectors>(
-      dims.w, block, s.c, dx, lanes, stream, [&](int64_t pw) __attribute__((always_inline)) {
-        return [
-          shares = shares_of<Vectors, T, Position>(args, (row * s.out.w + pw) * s.c + c, lanes, std::make_integer_sequence<int, U>{}), tap
-        ](int64_t f, int u) __attribute__((always_inline)) {
-          return shares[static_cast<size_t>(u)].add_to(Vec<T>::zero(), tap + f);
+  const int64_t fh = dims.h.tap(ph, block.row % s.in.h), fd = dims.d.tap(pd, block.row / s.in.h % s.in.d);
+  const int64_t row = (block.row / (s.in.h * s.in.d) * s.out.d + pd) * s.out.h + ph, first = (fd * s.filter.h + fh) * s.filter.w;
+  give_to_disjoint(
+      dims.w, block, s.c, dx, stream, [&](int64_t pw) __attribute__((always_inline)) {
+        return [&, at = (row * s.out.w + pw) * s.c + block.c ](int64_t q, int64_t tap) __attribute__((always_inline)) {
+          for_channels<T>(
+              block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+                for (int u = 0; u < kRegisters<vectors>; ++u) {
+                  const int64_t i = c + u * Vec<T>::N;
+                  const Vec<T> share = Share<vectors, T, Position>(args, at + i, lanes).add_to(Vec<T>::zero(), first + tap);
+                  store_channels<vectors>(share, dx + q * s.c + i, lanes, stream);
+                }
+              });
         };
       });
 }
@@ -174,11 +178,10 @@ void backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
     T* const row = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
     const bool one = d.end - d.begin == 1 && h.end - h.begin == 1 && dims.d.tap(d.begin, block.row / s.in.h % s.in.d) >= 0 &&
                      dims.h.tap(h.begin, block.row % s.in.h) >= 0;
+    if (plain && one && s.filter.w <= s.stride.w) return give<T, Position>(args, dims, block, d.begin, h.begin, row, stream);
     for_channels<T>(
         block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-          if (plain && one && s.filter.w <= s.stride.w)
-            give<vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
-          else if (plain && s.filter.w == 3 && s.stride.w == 2)
+          if (plain && s.filter.w == 3 && s.stride.w == 2)
             overlap<vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
           else if (plain && s.filter.w == 3 && s.stride.w == 1)
             overlap<vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);

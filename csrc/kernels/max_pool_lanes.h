@@ -2,7 +2,6 @@
 // as in memory where the instruction set has masks for lanes, else as wide as the numbers.
 #pragma once
 
-#include <array>
 #include <limits>
 
 #include "kernels/pool.h"
@@ -183,11 +182,5 @@ struct Share {
   }
   DNN_INLINE Vec<T> add_to(Vec<T> sum, int64_t tap) const { return add_where(position.are(tap), sum, g); }
 };
-
-template <int Vectors, class T, class Position, int... U>
-DNN_INLINE std::array<Share<Vectors, T, Position>, sizeof...(U)> shares_of(const MaxPoolBackwardArgs& args, int64_t at, int64_t lanes,
-                                                                           std::integer_sequence<int, U...>) {
-  return {Share<Vectors, T, Position>(args, at + U * Vec<T>::N, lanes)...};
-}
 
 }  // namespace dnncore::DNNCORE_ISA

@@ -63,7 +63,7 @@ struct PoolBlocks {
   int64_t rows, width, channels, pixels_per_block, channels_per_block, per_task;
 
   PoolBlocks(int64_t rows_of_all, const Extent& extent, int64_t c, int64_t cost) : rows(rows_of_all), width(extent.w), channels(c) {
-    channels_per_block = c * cost <= kChunk ? c : std::min(c, std::max<int64_t>(64, kChunk / cost / 64 * 64));
+    channels_per_block = c * cost <= kChunk ? c : std::min(c, std::max<int64_t>(1024, kChunk / cost / 64 * 64));
     pixels_per_block = std::clamp<int64_t>(kChunk / (channels_per_block * cost), 1, width);
     per_task = std::max<int64_t>(1, kChunk / (pixels_per_block * channels_per_block * cost));
   }
@@ -128,23 +128,25 @@ DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes, bool stream) {
 
 // --- The elements of a row of a gradient, from the windows along it ---
 
-// Of windows that share no element: add(p, tap, u) gives what tap `tap` of window p gets. Elements in no window get 0.
-template <int Vectors, class T, class Source>
-DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream,
-                                 Source&& source) {
-  constexpr int U = kRegisters<Vectors>;
+// Of windows that share no element: from(p)(q, tap) gives element q, `tap` of window p, its share; elements in no window get 0.
+template <class T, class From>
+DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, bool stream, From&& from) {
+  const auto clear = [&](int64_t q) __attribute__((always_inline)) {
+    for_channels<T>(
+        block.channels, [&](int64_t i, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+          for (int u = 0; u < kRegisters<vectors>; ++u)
+            store_channels<vectors>(Vec<T>::zero(), dx + q * c + i + u * Vec<T>::N, lanes, stream);
+        });
+  };
   int64_t q = block.begin;
   const Owners owners{dim.owners(block.begin).begin, dim.owners(block.end - 1).end};
   for (int64_t p = owners.begin; p < owners.end; ++p) {
-    const auto from = source(p);
-    const int64_t first = dim.first(p);
-    for (; q < first; ++q)
-      for (int u = 0; u < U; ++u) store_channels<Vectors>(Vec<T>::zero(), dx + q * c + u * Vec<T>::N, lanes, stream);
-    for (const int64_t end = std::min(first + dim.filter, block.end); q < end; ++q)
-      for (int u = 0; u < U; ++u) store_channels<Vectors>(from(q - first, u), dx + q * c + u * Vec<T>::N, lanes, stream);
+    const int64_t first = dim.first(p), end = std::min(first + dim.filter, block.end);
+    for (; q < first; ++q) clear(q);
+    const auto give = from(p);
+    for (; q < end; ++q) give(q, q - first);
   }
-  for (; q < block.end; ++q)
-    for (int u = 0; u < U; ++u) store_channels<Vectors>(Vec<T>::zero(), dx + q * c + u * Vec<T>::N, lanes, stream);
+  for (; q < block.end; ++q) clear(q);
 }
 
 // Of windows of W elements, S apart: what a window shares with the next one stays in registers. add(p, sum) adds to sum[tap][u].
