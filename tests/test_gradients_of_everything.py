@@ -495,9 +495,9 @@ RANDOM = {
 }
 
 POOLED = {
-    1: ((2, 3, 7), (1, 1, 5), (0, 3, 4), (3, 4), (1, 17, 6)),
-    2: ((2, 3, 5, 4), (1, 1, 3, 3), (0, 3, 4, 5), (3, 4, 5), (1, 17, 3, 4)),
-    3: ((2, 3, 3, 2, 3), (1, 1, 3, 3, 3), (0, 3, 4, 2, 2), (3, 2, 3, 2), (1, 17, 2, 2, 3)),
+    1: ((2, 3, 7), (1, 1, 5), (0, 3, 4), (3, 4), (1, 17, 6), (1, 2, 4)),
+    2: ((2, 3, 5, 4), (1, 1, 3, 3), (0, 3, 4, 5), (3, 4, 5), (1, 17, 3, 4), (2, 2, 4, 3)),
+    3: ((2, 3, 3, 2, 3), (1, 1, 3, 3, 3), (0, 3, 4, 2, 2), (3, 2, 3, 2), (1, 17, 2, 2, 3), (1, 2, 3, 3, 2)),
 }
 POOLS = {
     f"F.{name}_pool{n}d": [
@@ -511,6 +511,41 @@ POOLS = {
     f"F.adaptive_{name}_pool{n}d": [case for size in (1, 2, 3) for case in given(*((shape, size) for shape in shapes))]
     for n, shapes in POOLED.items()
     for name in ("max", "avg")
+}
+
+IMAGES = ((2, 3, 4, 5), (1, 1, 3, 3), (0, 3, 4, 5), (2, 5, 3, 2), (1, 17, 3, 4))
+SQUARES = ((2, 4, 4, 2), (1, 4, 2, 2), (0, 4, 2, 2), (3, 4, 2, 6), (1, 8, 4, 4))
+PLANES = {n: tuple(shape for shape in shapes if len(shape) == n + 2) for n, shapes in POOLED.items()}
+UNPOOLED = {n: (*shapes, (*shapes[0][:2], *(4 for _ in range(n)))) for n, shapes in PLANES.items()}
+
+
+def unpool(spatial: int) -> Callable[..., Any]:
+    """Of the largest of windows that share no element, at places that do not depend on the values."""
+
+    def call(f: Callable[..., Any], x: Tensor) -> Any:
+        size = 2 * np.array(x.shape[2:])
+        places = np.arange(math.prod(x.shape[2:])).reshape(x.shape[2:])
+        return f(x, tensor(np.broadcast_to(places, x.shape).copy()), 2, output_size=tuple(size.tolist()))
+
+    return call
+
+
+RESIZED = {
+    "F.interpolate": [
+        *(
+            case
+            for mode in ("nearest", "bilinear", "bicubic", "area")
+            for case in over(IMAGES, lambda f, x, m=mode: f(x, (3, 7), mode=m))
+        ),
+        *over(IMAGES, lambda f, x: f(x, scale_factor=1.6, mode="bilinear", align_corners=True)),
+    ],
+    "F.pixel_shuffle": given(*((shape, 2) for shape in SQUARES)),
+    "F.pixel_unshuffle": given(*((shape, 2) for shape in SQUARES), ((1, 3, 3, 3), 3)),
+    "F.channel_shuffle": given(*((shape, 2) for shape in SQUARES), ((1, 3, 3), 3)),
+    "F.unfold": [*given(*((shape, 2) for shape in IMAGES)), *given(*((shape, 3, 1, 1, 2) for shape in IMAGES))],
+    "F.fold": given(*(((n, 4 * c, 6), (3, 4), 2) for n, c in ((2, 3), (1, 1), (0, 2), (3, 1), (1, 5)))),
+    **{f"F.lp_pool{n}d": over(PLANES[n], lambda f, x: f(x, 2.5, 2), signed=False) for n in PLANES},
+    **{f"F.max_unpool{n}d": over(UNPOOLED[n], unpool(n)) for n in UNPOOLED},
 }
 
 # --- Losses: every case of loss_cases.py, and the first of each function in more shapes -------------------------------
@@ -565,7 +600,9 @@ LOSSES["F.triplet_margin_with_distance_loss"] = over([(shape,) * 3 for shape in 
 
 # --- The lists --------------------------------------------------------------------------------------------------------
 
-DIFFERENTIABLE = ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | NORMED | POOLS | LOSSES
+DIFFERENTIABLE = (
+    ELEMENTWISE | REDUCTIONS | ARRANGEMENTS | CHOICES | PRODUCTS | CONVOLUTIONS | LAYERS | NORMED | POOLS | RESIZED | LOSSES
+)
 
 NOT_DIFFERENTIABLE = {
     "made from sizes, numbers or files": """
@@ -606,7 +643,7 @@ def public_names() -> list[str]:
     functions = [name for name in dnn.__all__ if callable(getattr(dnn, name)) and not inspect.isclass(getattr(dnn, name))]
     layers = [name for name, f in vars(F).items() if inspect.isfunction(f) and f.__module__.startswith("dnncore.nn")]
     methods = [name for name in dir(Tensor) if name[0] != "_" or (name[:2] == "__" and callable(getattr(Tensor, name)))]
-    known = {*functions, *layers, *dir(object)}
+    known = {*functions, *layers, *dir(object)} - {"unfold"}  # F.unfold is another function
     return [*functions, *(f"F.{name}" for name in layers), *(f"Tensor.{name}" for name in methods if name not in known)]
 
 
