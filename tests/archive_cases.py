@@ -98,12 +98,32 @@ LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "SmoothL1Loss": (nn.SmoothL1Loss(beta=0.3), ((4, 6), (4, 6))),
     "TripletMarginLoss": (nn.TripletMarginLoss(0.5, 1.5, 1e-4, True), ((4, 6), (4, 6), (4, 6))),
 }
+for d in (1, 2, 3):
+    planes = (2, 4, 6, 6, 6)[: d + 2]
+    LAYERS |= {
+        f"LPPool{d}d": (getattr(nn, f"LPPool{d}d")(2.0, 3, 1), (planes,)),
+        f"MaxUnpool{d}d": (getattr(nn, f"MaxUnpool{d}d")(2, 3), (planes, f"places {d}")),
+        f"ConstantPad{d}d": (getattr(nn, f"ConstantPad{d}d")(1, 0.5), (planes,)),
+    }
+    for kind in ("CircularPad", "ReflectionPad", "ReplicationPad", "ZeroPad"):
+        LAYERS[f"{kind}{d}d"] = getattr(nn, f"{kind}{d}d")((0, 1) * d), (planes,)
+LAYERS |= {
+    "Upsample": (nn.Upsample(scale_factor=(1.5, 2), mode="bilinear", align_corners=True), ((2, 4, 6, 6),)),
+    "UpsamplingNearest2d": (nn.UpsamplingNearest2d(5), ((2, 4, 6, 6),)),
+    "UpsamplingBilinear2d": (nn.UpsamplingBilinear2d((5, 7)), ((2, 4, 6, 6),)),
+    "PixelShuffle": (nn.PixelShuffle(2), ((2, 4, 6, 6),)),
+    "PixelUnshuffle": (nn.PixelUnshuffle(3), ((2, 4, 6, 6),)),
+    "ChannelShuffle": (nn.ChannelShuffle(2), ((2, 4, 6, 6),)),
+    "Unfold": (nn.Unfold((3, 2), 1, 1, 2), ((2, 4, 6, 6),)),
+    "Fold": (nn.Fold(3, 2), ((2, 4, 4),)),
+}
 for plain in ("Identity", "LogSigmoid", "Sigmoid", "Softsign", "Tanh", "Tanhshrink"):
     LAYERS[plain] = getattr(nn, plain)(), ((4, 6),)
 for inplace in ("Hardsigmoid", "Hardswish", "Mish", "ReLU", "ReLU6", "SELU", "SiLU"):
     LAYERS[inplace] = getattr(nn, inplace)(inplace=True), ((4, 6),)
 
 GIVEN = {
+    **{f"places {d}": lambda d=d: dnn.arange(6**d).reshape((6,) * d).expand(2, 4, *(6,) * d).clone() for d in (1, 2, 3)},
     "share": lambda: dnn.rand(4, 6),
     "signs": lambda: (dnn.rand(4, 6) < 0.5).float() * 2 - 1,
     "sign": lambda: (dnn.rand(4) < 0.5).float() * 2 - 1,

@@ -104,6 +104,11 @@ def _is_slot(value: Any) -> bool:
     return fits and value["dtype"] in DTYPES and _is_sizes(value["shape"]) and all(map(_is_size, value["shape"]))
 
 
+def _is_factor(value: Any) -> bool:
+    several = value if isinstance(value, list) else [value]
+    return len(several) <= _RANK_CAP and all(type(each) is float or _is_int(each) for each in several)
+
+
 def _one_of(*texts: str) -> Kind:
     return Kind("one of " + ", ".join(map(repr, texts)), lambda value: isinstance(value, str) and value in texts)
 
@@ -144,6 +149,8 @@ DTYPE = Kind(
 TENSOR = Kind("null, or a shape and a dtype", _is_slot, read=_slot_of, make=_zeros)
 REDUCTION = _one_of("mean", "sum", "none")
 NUMBER_OR_NONE = Kind("a number or null", lambda value: value is None or NUMBER.fits(value))
+BOOL_OR_NONE = Kind("true, false or null", lambda value: value is None or type(value) is bool)
+FACTOR = Kind("a number, null, or a list of numbers", lambda value: value is None or _is_factor(value), make=_tupled)
 P_NORM = Kind(NUMBER.says, NUMBER.fits, read=lambda module, name: _plain(module, "norm"))
 
 
@@ -248,6 +255,11 @@ _CONV = {**_CONV_BASE, "padding": PADDING}
 _CONV_TRANSPOSE = {**_CONV_BASE, "padding": SIZES, "output_padding": SIZES, "padding_mode": _one_of("zeros")}
 _POOL = {"kernel_size": SIZE_OR_SIZES, "stride": SIZE_OR_SIZES, "padding": SIZE_OR_SIZES, "ceil_mode": BOOL}
 _AVERAGE = {**_POOL, "count_include_pad": BOOL}
+_UNPOOL = {"kernel_size": SIZE_OR_SIZES, "stride": SIZE_OR_SIZES, "padding": SIZE_OR_SIZES}
+_POWERS = {"norm_type": NUMBER, "kernel_size": SIZE_OR_SIZES, "stride": OUTPUT_SIZE, "ceil_mode": BOOL}
+_BLOCKS = {**_UNPOOL, "dilation": SIZE_OR_SIZES}
+_RESIZE = {"size": OUTPUT_SIZE, "scale_factor": FACTOR}
+_INTERPOLATION = _one_of("nearest", "nearest-exact", "linear", "bilinear", "trilinear", "bicubic", "area")
 _NORM = {"num_features": SIZE, "eps": NUMBER, "momentum": NUMBER_OR_NONE, "affine": BOOL, "track_running_stats": BOOL}
 _NORM |= {"dtype": DTYPE, "bias": BIAS}
 _DROPOUT = {"p": NUMBER, "inplace": BOOL}
@@ -293,6 +305,23 @@ _LAYERS = (
     ),
     Layer(nn.LocalResponseNorm, {"size": SIZE, "alpha": NUMBER, "beta": NUMBER, "k": NUMBER}),
     Layer(nn.LocalContrastNorm, {"size": SIZE, "eps": NUMBER}),
+    *(Layer(cls, _POWERS) for cls in (nn.LPPool1d, nn.LPPool2d, nn.LPPool3d)),
+    *(Layer(cls, _UNPOOL) for cls in (nn.MaxUnpool1d, nn.MaxUnpool2d, nn.MaxUnpool3d)),
+    Layer(
+        nn.Upsample,
+        {**_RESIZE, "mode": _INTERPOLATION, "align_corners": BOOL_OR_NONE, "recompute_scale_factor": BOOL_OR_NONE},
+    ),
+    *(Layer(cls, _RESIZE) for cls in (nn.UpsamplingNearest2d, nn.UpsamplingBilinear2d)),
+    Layer(nn.PixelShuffle, {"upscale_factor": SIZE}),
+    Layer(nn.PixelUnshuffle, {"downscale_factor": SIZE}),
+    Layer(nn.ChannelShuffle, {"groups": SIZE}),
+    Layer(nn.Unfold, _BLOCKS),
+    Layer(nn.Fold, {"output_size": SIZE_OR_SIZES, **_BLOCKS}),
+    *(
+        Layer(getattr(nn, f"{kind}Pad{d}d"), {"padding": SIZES, **({"value": NUMBER} if kind == "Constant" else {})})
+        for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
+        for d in (1, 2, 3)
+    ),
     Layer(nn.Flatten, {"start_dim": INT, "end_dim": INT}),
     Layer(nn.Unflatten, {"dim": INT, "unflattened_size": SIZES}),
     *(Layer(cls) for cls in (nn.Identity, nn.LogSigmoid, nn.Sigmoid, nn.Softmax2d, nn.Softsign, nn.Tanh, nn.Tanhshrink)),
