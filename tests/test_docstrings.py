@@ -51,7 +51,7 @@ def test_number_of_examples():
 def public_objects() -> list[tuple[str, object]]:
     own = [
         (f"dnncore.{name}", getattr(dnncore, name))
-        for name in ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "save", "load")
+        for name in ("no_grad", "enable_grad", "inference_mode", "set_grad_enabled", "allow_winograd", "save", "load")
     ]
     for path in PUBLIC:
         module = importlib.import_module(path)

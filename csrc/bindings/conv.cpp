@@ -78,6 +78,9 @@ void bind_transposed(py::module_& m, int dims) {
 }  // namespace
 
 void bind_conv(py::module_& m) {
+  m.def("_allow_winograd", &ops::allow_winograd, py::arg("mode"),
+        "Whether 3x3 convolutions of this thread may use it; returns what it was.");
+  m.def("_winograd_allowed", &ops::winograd_allowed);
   for (int dims = 1; dims <= 3; ++dims) {
     bind_forward(m, dims);
     bind_transposed(m, dims);

@@ -2,6 +2,8 @@
 // transposed convolution, and its gradient dw of (x, dy) has these two as its own.
 #include "ops/conv.h"
 
+#include <utility>
+
 #include "ops/conv_geometry.h"
 #include "ops/layout.h"
 #include "ops/matmul.h"
@@ -61,6 +63,9 @@ ConvShape with_pixels(ConvShape s, const Tensor* x, const Tensor* y) {
   return s;
 }
 
+thread_local bool allows_winograd = false;
+ConvAlgorithm algorithm() { return allows_winograd ? ConvAlgorithm::Winograd : ConvAlgorithm::Direct; }
+
 const void* address(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
 
 void launch_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor& w, const Tensor& bias, const Tensor& y,
@@ -69,7 +74,13 @@ void launch_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor&
   if (s.n == 0) return;
   if (!is_pointwise(s))
     return run(geometry, kernel::conv_forward,
-               ConvForwardArgs{.x = x.data(), .w = w.data(), .bias = address(bias), .y = y.data(), .shape = s, .activation = activation},
+               ConvForwardArgs{.x = x.data(),
+                               .w = w.data(),
+                               .bias = address(bias),
+                               .y = y.data(),
+                               .shape = s,
+                               .activation = activation,
+                               .algorithm = algorithm()},
                x.device());
   run_gemm(geometry.op,
            {.a = x.data(),
@@ -94,8 +105,10 @@ void launch_backward_data(const ConvGeometry& geometry, const Tensor& dy, const 
   const ConvShape s = with_pixels(geometry.shape, nullptr, &dy);
   if (s.n == 0) return;
   if (!is_pointwise(s))
-    return run(geometry, kernel::conv_backward_data,
-               ConvBackwardDataArgs{.dy = dy.data(), .w = w.data(), .bias = address(bias), .dx = dx.data(), .shape = s}, dy.device());
+    return run(
+        geometry, kernel::conv_backward_data,
+        ConvBackwardDataArgs{.dy = dy.data(), .w = w.data(), .bias = address(bias), .dx = dx.data(), .shape = s, .algorithm = algorithm()},
+        dy.device());
   run_gemm(geometry.op,
            {.a = dy.data(),
             .b = w.data(),
@@ -240,6 +253,9 @@ Tensor with_plain_operands(int dims, const Tensor& x, const Tensor& w, const Ten
 }
 
 }  // namespace
+
+bool allow_winograd(bool mode) { return std::exchange(allows_winograd, mode); }
+bool winograd_allowed() { return allows_winograd; }
 
 Tensor conv(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvSettings& settings, Activation activation) {
   ConvGeometry geometry = conv_geometry(dims, x, w, bias, settings);

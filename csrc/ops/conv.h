@@ -21,4 +21,9 @@ Tensor conv(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, cons
 // x (N, C, in...) or (C, in...); w (C, K / groups, filter...), bias (K) or undefined: the gradient of a convolution as a layer.
 Tensor conv_transpose(int dims, const Tensor& x, const Tensor& w, const Tensor& bias, const ConvSettings& settings);
 
+// Whether convolutions of this thread, and their gradients, may use ConvAlgorithm::Winograd; off at first. allow_winograd returns what it
+// was.
+bool allow_winograd(bool mode);
+bool winograd_allowed();
+
 }  // namespace dnncore::ops

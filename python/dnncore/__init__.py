@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
+    from dnncore._winograd import allow_winograd
     from dnncore.autograd.check import check_gradients
     from dnncore.model import History, Model
     from dnncore.serialization import load, save
@@ -23,6 +24,7 @@ else:
     _HOMES = {
         "History": "dnncore.model",
         "Model": "dnncore.model",
+        "allow_winograd": "dnncore._winograd",
         "capture": "dnncore._capture",
         "check_gradients": "dnncore.autograd.check",
         "enable_grad": "dnncore._grad_mode",
@@ -63,6 +65,7 @@ __all__ = [
     "addmv",
     "all",
     "allclose",
+    "allow_winograd",
     "amax",
     "amin",
     "any",

@@ -187,7 +187,7 @@ class CapturedStep(Generic[P, R]):
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Run the step: in Python the first time, then recorded, then repeated."""
-        if not kwargs and self._latest is not None and not _core._is_recording():
+        if not kwargs and self._latest is not None and not _core._is_recording() and not _core._winograd_allowed():
             found: R = self._latest.run(args)
             if found is not _MISSING:
                 return found
@@ -198,6 +198,7 @@ class CapturedStep(Generic[P, R]):
         if _core._is_recording():  # part of a larger step
             return self._function(*args, **kwargs)
         tensors: list[Tensor] = []
+        key: Any
         if not kwargs and all(type(value) is Tensor for value in args):  # a key by a shorter way
             tensors, key = [*args], len(args)
         else:
@@ -205,6 +206,8 @@ class CapturedStep(Generic[P, R]):
                 key = _taken_apart((args, kwargs), tensors)
             except _UncomparedError as error:
                 return self._eager(args, kwargs, str(error))
+        if _core._winograd_allowed():
+            key = (key, "winograd")
         for place, recorded in [*reversed(self._plans.items())]:  # a copy: other threads may call too
             if place[0] == key and (found := recorded.run(tensors)) is not _MISSING:
                 self._recordings = 0
