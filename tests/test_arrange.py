@@ -139,6 +139,27 @@ def test_pad(mode, sizes):
         same(functional.pad(tensor(X, layout=layout), sizes, mode), np.pad(X, widths, MODES[mode]))
 
 
+@pytest.mark.parametrize("mode", ["constant", "reflect", "replicate", "circular"])
+@pytest.mark.parametrize("shape", [(2, 3, 5), (2, 3, 5, 6), (2, 3, 4, 5, 6)])
+def test_pad_keeps_the_order_of_images(mode, shape):
+    """What comes channels-last goes on channels-last, and so does its gradient."""
+    values = np.random.default_rng(4).standard_normal(shape)
+    sizes = (2, 1, 0, 3, 1, 2)[: 2 * (len(shape) - 2)]
+    found = []
+    for x in (tensor(values), tensor(np.ascontiguousarray(np.moveaxis(values, 1, -1))).movedim(-1, 1)):
+        leaf = x.requires_grad_()
+        y = functional.pad(leaf, sizes, mode)
+        last = x.stride(1) == 1
+        assert (y.stride(1) == 1) == last
+        weights = tensor(np.arange(y.numel(), dtype=np.float64).reshape(y.shape))
+        weights = weights.movedim(1, -1).contiguous().movedim(-1, 1) if last else weights
+        (slope,) = dnn.autograd.grad([y], [leaf], [weights])
+        assert mode == "constant" or (slope.stride(1) == 1) == last
+        found.append((y.detach().numpy(), slope.numpy()))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_pad_values_and_crops():
     same(functional.pad(tensor(X), (1, -2), value=3.5), np.pad(X[..., :-2], ((0, 0), (0, 0), (1, 0)), constant_values=3.5))
     same(functional.pad(tensor(X), (-1, -1, -3, 1)), np.pad(X[:, 3:, 1:-1], ((0, 0), (0, 1), (0, 0))))
