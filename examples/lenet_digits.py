@@ -7,10 +7,10 @@ import dnncore as dnn
 from dnncore import models
 from dnncore.callbacks import LearningRateScheduler
 from dnncore.data import DataLoader, TensorDataset, load_digits
-from dnncore.data.augment import Compose, Normalize, RandomShift
+from dnncore.data.augment import Compose, Normalize, RandomAffine
 
-EPOCHS = 20
-RATE = 2e-3
+EPOCHS = 40
+RATE = 3e-3
 
 
 def main() -> None:
@@ -18,8 +18,8 @@ def main() -> None:
     x, y = load_digits(32, "train")
     x_test, y_test = load_digits(32, "test")
     normalize = Normalize(x.mean().item(), x.std().item())
-    shift = Compose([RandomShift(2), normalize])  # 2 of 32 pixels in each direction, new ones in every epoch
-    loader = DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True, transform=shift)
+    change = RandomAffine(8, translate=(0.06, 0.06), scale=(0.92, 1.08))  # of each image, anew in every epoch
+    loader = DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True, transform=Compose([change, normalize]))
     x_test = normalize(x_test)
 
     model = dnn.Model(models.lenet5())

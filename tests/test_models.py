@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 from cases import GOLDEN, numbers, use_threads
 from dnncore import models, nn, optim
+from dnncore.callbacks import LearningRateScheduler
+from dnncore.data import DataLoader, TensorDataset, load_digits
+from dnncore.data.augment import Compose, Normalize, RandomAffine
 from dnncore.model import archive
 from dnncore.nn import functional
 
@@ -419,3 +422,23 @@ def test_historic_weights_are_within_their_bounds():
     for path, fan_in in bounds.items():
         weight = numbers(model.get_submodule(path).weight)
         assert 0.9 * 2.4 / fan_in < np.abs(weight).max() <= 2.4 / fan_in
+
+
+@pytest.mark.slow
+def test_lenet_reaches_its_accuracy_on_the_digits():
+    """The settings of examples/lenet_digits.py, chosen by validation; the mean of five seeds."""
+    pytest.importorskip("sklearn", reason="scikit-learn (extra course) holds the digits")
+    x, y = load_digits(32, "train")
+    x_test, y_test = load_digits(32, "test")
+    normalize = Normalize(x.mean().item(), x.std().item())
+    change = Compose([RandomAffine(8, translate=(0.06, 0.06), scale=(0.92, 1.08)), normalize])
+    scores = []
+    for seed in range(5):
+        dnn.manual_seed(seed)
+        model = dnn.Model(models.lenet5())
+        model.compile(optim.Adam(model.module.parameters(), lr=3e-3), "cross_entropy", ["accuracy"])
+        loader = DataLoader(TensorDataset(x, y), batch_size=32, shuffle=True, transform=change)
+        falling = LearningRateScheduler(lambda epoch, rate: 3e-3 * (1 - epoch / 40))
+        model.fit(loader, epochs=40, callbacks=[falling], verbose=0)
+        scores.append(model.evaluate(normalize(x_test), y_test)["accuracy"])
+    assert sum(scores) / 5 >= 0.985, scores
