@@ -315,8 +315,8 @@ def local_contrast_norm(input: Tensor, size: int = 9, eps: float = 1e-5) -> Tens
     With a Gaussian window w over `size` x `size` pixels (its deviation is size / 4) whose sum over all channels is 1, and
     m, s and c weighted over the window's pixels inside the image:
 
-    .. math:: v = x - \sum_{c, p, q} w_{pq} x_{c, i+p, j+q}, \quad
-              s = \sqrt{\sum_{c, p, q} w_{pq} v_{c, i+p, j+q}^2}, \quad y = v / \max(c, s, eps),
+    ``v[i, j] = x[i, j] - sum_{c, p, q} w[p, q] x[c, i + p, j + q]``,
+    ``s[i, j] = sqrt(sum_{c, p, q} w[p, q] v[c, i + p, j + q]^2)``, ``y = v / max(c, s, eps)``,
 
     where c is the mean of s over the image. At the border the weights inside the image are divided by their sum.
 
