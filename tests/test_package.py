@@ -23,6 +23,7 @@ OWN = {
     "History",
     "Model",
     "__version__",
+    "allow_winograd",
     "autograd",
     "callbacks",
     "capture",

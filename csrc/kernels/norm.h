@@ -15,7 +15,8 @@
 
 namespace dnncore {
 
-// Where mean and rstd come from: the data; the data, with the mean taken as 0 (RMS norm); the running statistics.
+// Where mean and rstd come from: the data; the data, with the mean taken as 0 (RMS norm: only rows, (batch, 1, n, 1) with one group); the
+// running statistics (only with one batch entry and a group per channel). An activation comes only with a group per channel.
 enum class Statistics : uint8_t { Centered, Uncentered, Running };
 
 struct NormShape {

@@ -2,8 +2,8 @@
 #include <vector>
 
 #include "core/launch.h"
-#include "kernels/reference.h"
 #include "kernels/conv.h"
+#include "kernels/reference.h"
 
 namespace dnncore::reference {
 

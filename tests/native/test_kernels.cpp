@@ -14,6 +14,10 @@ void cases_dropout_backward();
 void cases_conv_forward();  // test_conv.cpp
 void cases_conv_backward_data();
 void cases_conv_backward_weight();
+namespace dnncore::test {
+void cases_norm();  // test_norm.cpp
+void cases_norm_backward();
+}  // namespace dnncore::test
 
 namespace {
 
