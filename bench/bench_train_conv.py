@@ -41,7 +41,7 @@ JOBS = [
     Job("AlexNet", 16, (3, 224, 224), 1000, networks.alexnet, MOMENTUM),
     Job("GoogLeNet", 16, (3, 224, 224), 1000, networks.googlenet, MOMENTUM),
 ]
-TOLERANCE = 1e-4  # of the losses of the first three steps
+TOLERANCE = 1e-3  # of the losses of the first three steps; PyTorch channels-last is off by 2.3e-4 on ResNet-18
 CONTENDERS = {"ours": {}, "captured": {"captured": True}, "NCHW": {}, "last": {"last": True}}
 PEERS = ("NCHW", "last", "compiled")
 

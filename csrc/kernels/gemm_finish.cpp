@@ -84,6 +84,10 @@ void finish_rows(const Finish& finish, const T* sums, int64_t ld, int64_t row0, 
   constexpr int N = Vec<T>::N;
   const T* bias = finish.bias ? static_cast<const T*>(finish.bias) + col0 : nullptr;
   O* c = static_cast<O*>(finish.c) + row0 * finish.c_row + col0;
+  if (bias == nullptr && ld == cols && finish.c_row == cols) {  // without gaps: one row, whose vectors are full (6 channels of an image)
+    cols *= rows;
+    rows = 1;
+  }
   for (int64_t i = 0; i < rows; ++i, sums += ld, c += finish.c_row)
     for (int64_t j = 0; j < cols; j += N) {
       Vec<T> x = load(sums + j, cols - j);
