@@ -172,7 +172,7 @@ void take_groups(const NormArgs& args, const Joined& joined, double* mean) {
   const int64_t width = args.shape.width(), channels = args.shape.channels;
   double* const squares = mean + channels;
   for (int64_t group = joined.first / width; group < (joined.first + joined.count) / width; ++group) {
-    Moments all;
+    SpanMoments all;
     for (int64_t c = group * width; c < (group + 1) * width; ++c) all.merge({static_cast<double>(args.shape.outer), mean[c], squares[c]});
     const int64_t s = joined.b * args.shape.groups + group;
     args.mean[s] = all.mean;

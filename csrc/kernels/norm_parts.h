@@ -31,10 +31,10 @@ DNN_NORM_BODY(segments)
 inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
 // Count, mean and sum of squared deviations from it.
-struct Moments {
+struct SpanMoments {
   double n = 0, mean = 0, squares = 0;
 
-  void merge(const Moments& other) {
+  void merge(const SpanMoments& other) {
     if (other.n == 0) return;
     if (n == 0) {
       *this = other;
@@ -100,7 +100,7 @@ SumsAbout sums_about(T about, const T* x, int64_t runs, int64_t stride, int64_t 
 // Of `runs` runs of `length` adjacent elements, `stride` apart: in all about kNormSpan. The sums are taken about the mean of the first
 // few elements and correct it; where that is further from the mean than half a deviation, once more about the corrected one.
 template <class T>
-Moments span_moments(const T* x, int64_t runs, int64_t stride, int64_t length) {
+SpanMoments span_moments(const T* x, int64_t runs, int64_t stride, int64_t length) {
   constexpr int64_t N = Vec<T>::N;
   const auto count = static_cast<double>(runs * length);
   const double share = 1 / count;
@@ -156,7 +156,7 @@ DNN_INLINE Vec<T> slope_through(Vec<T> dy, Vec<T> x, Vec<T> centre, Vec<T> scale
   return dy;
 }
 
-// Moves the running statistics of a channel; `squares` as in Moments, both summed over the batch entries.
+// Moves the running statistics of a channel; `squares` as in SpanMoments, both summed over the batch entries.
 template <class T>
 void update_running(const NormArgs& args, int64_t channel, double mean, double squares) {
   const auto entries = static_cast<double>(args.shape.batch), n = static_cast<double>(args.shape.count());

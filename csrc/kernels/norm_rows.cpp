@@ -38,8 +38,8 @@ double mean_square(const T* x, int64_t n) {
 }
 
 template <class T>
-Moments row_moments(const T* x, int64_t n) {
-  Moments all;
+SpanMoments row_moments(const T* x, int64_t n) {
+  SpanMoments all;
   for (int64_t from = 0; from < n; from += kNormSpan<T>) all.merge(span_moments(x + from, 1, 0, std::min(kNormSpan<T>, n - from)));
   return all;
 }
@@ -83,7 +83,7 @@ void forward(const NormArgs& args, const Tasks& tasks) {
     if (args.statistics == Statistics::Uncentered) {
       square = mean_square(x, n);
     } else {
-      const Moments found = row_moments(x, n);
+      const SpanMoments found = row_moments(x, n);
       mean = found.mean;
       square = found.squares / found.n;
     }
@@ -112,7 +112,7 @@ Split split_of(const NormShape& shape) {
 
 // The sums of task t: dweight and dbias of all channels in float64, then the same in T of the rows since the last flush.
 template <class T>
-struct Sums {
+struct RowSums {
   double *dweight, *dbias;
   T *near_weight, *near_bias;
 };
@@ -123,7 +123,7 @@ int64_t sums_bytes(int64_t channels) {
 }
 
 template <class T>
-Sums<T> sums_of(const NormBackwardArgs& args, int64_t task) {
+RowSums<T> sums_of(const NormBackwardArgs& args, int64_t task) {
   const int64_t channels = args.shape.channels;
   double* const wide = reinterpret_cast<double*>(static_cast<std::byte*>(args.workspace) + task * sums_bytes<T>(channels));
   T* const near = reinterpret_cast<T*>(wide + 2 * channels);
@@ -131,7 +131,7 @@ Sums<T> sums_of(const NormBackwardArgs& args, int64_t task) {
 }
 
 template <class T>
-void flush(const Sums<T>& sums, int64_t channels) {
+void flush(const RowSums<T>& sums, int64_t channels) {
   for (int64_t c = 0; c < channels; ++c) {
     sums.dweight[c] += static_cast<double>(sums.near_weight[c]);
     sums.dbias[c] += static_cast<double>(sums.near_bias[c]);
@@ -166,7 +166,7 @@ void row_sums(const T* dy, const T* x, const T* weight, int64_t n, T centre, dou
 
 // One row: dx, and its part of the weights' gradients; either may be null.
 template <class T>
-void row_gradient(const NormBackwardArgs& args, int64_t row, const Sums<T>* sums) {
+void row_gradient(const NormBackwardArgs& args, int64_t row, const RowSums<T>* sums) {
   using V = Vec<T>;
   const int64_t n = args.shape.width(), first = first_weight(args.shape, row);
   const T* const dy = static_cast<const T*>(args.dy) + row * n;
@@ -224,7 +224,7 @@ void backward(const NormBackwardArgs& args, const Tasks& tasks) {
       for (int64_t row = begin; row < end; ++row) row_gradient<T>(args, row, nullptr);
       continue;
     }
-    const Sums<T> sums = sums_of<T>(args, task);
+    const RowSums<T> sums = sums_of<T>(args, task);
     std::memset(static_cast<void*>(sums.dweight), 0, static_cast<size_t>(sums_bytes<T>(channels)));
     for (int64_t row = begin; row < end; ++row) {
       row_gradient<T>(args, row, &sums);

@@ -75,30 +75,30 @@ bool in_whole(const NormArgs& args) { return args.statistics != Statistics::Runn
 template <class T>
 struct Room {
   double* squares;
-  Moments* parts;
+  SpanMoments* parts;
   Affine<T>* affine;
 
   explicit Room(const NormArgs& args)
       : squares(static_cast<double*>(args.workspace)),
-        parts(reinterpret_cast<Moments*>(squares + args.shape.statistics())),
+        parts(reinterpret_cast<SpanMoments*>(squares + args.shape.statistics())),
         affine(reinterpret_cast<Affine<T>*>(parts + (in_whole(args) ? 0 : args.shape.statistics() * statistic_parts(args)))) {}
   static int64_t bytes(const NormArgs& args) {
     const int64_t statistics = args.shape.statistics() * static_cast<int64_t>(sizeof(double));
     if (in_whole(args)) return args.updates() ? statistics : 0;
-    return statistics + args.shape.statistics() * statistic_parts(args) * static_cast<int64_t>(sizeof(Moments)) +
+    return statistics + args.shape.statistics() * statistic_parts(args) * static_cast<int64_t>(sizeof(SpanMoments)) +
            args.shape.batch * args.shape.channels * static_cast<int64_t>(sizeof(Affine<T>));
   }
 };
 
 template <class T>
-Moments measure(const NormArgs& args, const Spans& spans, int64_t s, int64_t begin, int64_t end) {
+SpanMoments measure(const NormArgs& args, const Spans& spans, int64_t s, int64_t begin, int64_t end) {
   const T* const x = static_cast<const T*>(args.x) + first_of(args.shape, s);
-  Moments all;
+  SpanMoments all;
   spans.each(begin, end, [&](int64_t at, int64_t runs, int64_t length) { all.merge(span_moments(x + at, runs, spans.stride, length)); });
   return all;
 }
 
-void take(const NormArgs& args, int64_t s, const Moments& found) {
+void take(const NormArgs& args, int64_t s, const SpanMoments& found) {
   args.mean[s] = found.mean;
   args.rstd[s] = rstd_of(found.squares, found.n, args.eps);
 }
@@ -114,7 +114,7 @@ DNN_INLINE void write_run(const T* x, T* y, int64_t count, const Affine<T>& affi
 template <class T, bool kRelu>
 void whole(const NormArgs& args, const Room<T>& room, const Spans& spans, int64_t s, bool stream) {
   const NormShape& shape = args.shape;
-  const Moments found = measure<T>(args, spans, s, 0, spans.count);
+  const SpanMoments found = measure<T>(args, spans, s, 0, spans.count);
   take(args, s, found);
   if (args.updates()) room.squares[s] = found.squares;
   const int64_t first = s % shape.groups * shape.width(), origin = first_of(shape, s);
@@ -151,7 +151,7 @@ void join(const NormArgs& args, const Room<T>& room) {
       take_running<T>(args, s);
       continue;
     }
-    Moments all;
+    SpanMoments all;
     for (int64_t p = 0; p < parts; ++p) all.merge(room.parts[s * parts + p]);
     take(args, s, all);
     room.squares[s] = all.squares;
@@ -196,7 +196,7 @@ void forward(const NormArgs& args, const Tasks& tasks) {
 
 // --- Backward ---
 
-struct Sums {
+struct RunSums {
   double g = 0, gx = 0;  // of g, and of g (x - mean)
 };
 
@@ -209,21 +209,21 @@ struct Coefficients {
 // The workspace: sums per (batch, channel) and part, then coefficients per (batch, channel).
 template <class T>
 struct BackwardRoom {
-  Sums* sums;
+  RunSums* sums;
   Coefficients<T>* coefficients;
 
   explicit BackwardRoom(const NormBackwardArgs& args)
-      : sums(static_cast<Sums*>(args.workspace)),
+      : sums(static_cast<RunSums*>(args.workspace)),
         coefficients(reinterpret_cast<Coefficients<T>*>(sums + args.shape.batch * args.shape.channels * channel_parts(args))) {}
   static int64_t bytes(const NormBackwardArgs& args) {
-    const int64_t parts = channel_parts(args), sums = parts * static_cast<int64_t>(sizeof(Sums));
+    const int64_t parts = channel_parts(args), sums = parts * static_cast<int64_t>(sizeof(RunSums));
     return args.shape.batch * args.shape.channels * (sums + (parts > 1 ? static_cast<int64_t>(sizeof(Coefficients<T>)) : 0));
   }
 };
 
 // Of a span, about the centre.
 template <bool kRelu, class T>
-Sums span_sums(const T* dy, const T* x, int64_t runs, int64_t stride, int64_t length, const Affine<T>& affine) {
+RunSums span_sums(const T* dy, const T* x, int64_t runs, int64_t stride, int64_t length, const Affine<T>& affine) {
   using V = Vec<T>;
   constexpr int64_t N = V::N;
   const V centre = V::set(affine.centre), scale = V::set(affine.scale), shift = V::set(affine.shift);
@@ -246,15 +246,15 @@ Sums span_sums(const T* dy, const T* x, int64_t runs, int64_t stride, int64_t le
 }
 
 template <bool kRelu, class T>
-Sums channel_sums(const NormBackwardArgs& args, const Spans& spans, int64_t entry, int64_t begin, int64_t end, const Affine<T>& affine,
-                  double mean) {
+RunSums channel_sums(const NormBackwardArgs& args, const Spans& spans, int64_t entry, int64_t begin, int64_t end, const Affine<T>& affine,
+                     double mean) {
   const NormShape& shape = args.shape;
   const int64_t origin = (entry / shape.channels * shape.outer * shape.channels + entry % shape.channels) * shape.inner;
   const T* const dy = static_cast<const T*>(args.dy) + origin;
   const T* const x = static_cast<const T*>(args.x) + origin;
-  Sums all;
+  RunSums all;
   spans.each(begin, end, [&](int64_t at, int64_t runs, int64_t length) {
-    const Sums found = span_sums<kRelu>(dy + at, x + at, runs, spans.stride, length, affine);
+    const RunSums found = span_sums<kRelu>(dy + at, x + at, runs, spans.stride, length, affine);
     all.g += found.g;
     all.gx += found.gx;
   });
@@ -269,8 +269,8 @@ double weight_of(const NormBackwardArgs& args, int64_t channel) {
 
 // Of statistic s, from the sums of its channels, which are those of `first` on.
 template <class T>
-Sums group_sums(const NormBackwardArgs& args, const Sums* sums, int64_t first) {
-  Sums all;
+RunSums group_sums(const NormBackwardArgs& args, const RunSums* sums, int64_t first) {
+  RunSums all;
   for (int64_t w = 0; w < args.shape.width(); ++w) {
     const double weight = weight_of<T>(args, first + w);
     all.g += weight * sums[w].g;
@@ -302,7 +302,7 @@ void whole(const NormBackwardArgs& args, const BackwardRoom<T>& room, const Span
     room.sums[entry + w] = channel_sums<kRelu>(args, spans, entry + w, 0, spans.count, affine, mean);
   }
   if (args.dx == nullptr) return;
-  const Sums all = group_sums<T>(args, room.sums + entry, first);
+  const RunSums all = group_sums<T>(args, room.sums + entry, first);
   const int64_t origin = first_of(shape, s);
   for (int64_t w = 0; w < shape.width(); ++w) {
     const Affine<T> affine = affine_of<T>(mean, rstd, args.weight, args.bias, first + w);
@@ -318,7 +318,7 @@ void weight_gradients(const NormBackwardArgs& args, const BackwardRoom<T>& room)
   for (int64_t c = 0; c < shape.channels; ++c) {
     double dweight = 0, dbias = 0;
     for (int64_t b = 0; b < shape.batch; ++b) {
-      const Sums& sums = room.sums[b * shape.channels + c];
+      const RunSums& sums = room.sums[b * shape.channels + c];
       dweight += sums.gx * args.rstd[b * shape.groups + c / shape.width()];
       dbias += sums.g;
     }
@@ -332,7 +332,7 @@ void join(const NormBackwardArgs& args, const BackwardRoom<T>& room) {
   const NormShape& shape = args.shape;
   const int64_t parts = channel_parts(args), entries = shape.batch * shape.channels;
   for (int64_t i = 0; i < entries; ++i) {
-    Sums all;
+    RunSums all;
     for (int64_t p = 0; p < parts; ++p) {
       all.g += room.sums[i * parts + p].g;
       all.gx += room.sums[i * parts + p].gx;
@@ -341,7 +341,7 @@ void join(const NormBackwardArgs& args, const BackwardRoom<T>& room) {
   }
   for (int64_t s = 0; s < shape.statistics(); ++s) {
     const int64_t first = s % shape.groups * shape.width(), entry = s / shape.groups * shape.channels + first;
-    const Sums all = group_sums<T>(args, room.sums + entry, first);
+    const RunSums all = group_sums<T>(args, room.sums + entry, first);
     for (int64_t w = 0; w < shape.width(); ++w)
       room.coefficients[entry + w] = {
           affine_of<T>(args.mean[s], args.rstd[s], args.weight, args.bias, first + w),
