@@ -22,6 +22,8 @@ LAYERS = {
 }
 NUMPY = {"batch": images.batch_norm, "layer": images.layer_norm}
 
+TOLERANCE = 1e-4  # of the largest value: PyTorch's sums of 400,000 values are off by 7e-5
+
 COLUMNS = [
     ("row", 42, ""),
     ("threads", 7, "d"),
@@ -97,7 +99,7 @@ def measure(report, ceilings, row, count, options, torch):
     dy = random.standard_normal(shape, dtype=np.float32) if backward else None
     found = contenders(kind, make, shape, order, x, dy, torch)
     if count == options.threads[0] and kind in NUMPY:
-        common.check(label, found, exact_result(kind, x, dy), 1e-5)
+        common.check(label, found, exact_result(kind, x, dy), TOLERANCE)
     timings = common.compare(found, options.quick)
     ours, peers = timings["ours"], [timing for name, timing in timings.items() if name.startswith("torch")]
     best = min(peers, key=lambda timing: timing.median, default=None)
