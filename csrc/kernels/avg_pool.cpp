@@ -66,11 +66,10 @@ void sum_rows(const PoolShape& s, const T* image, const Reach& d, const Reach& h
           });
 }
 
-template <class T>
+template <bool kStream, class T>
 void forward(const AvgPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
-  const bool stream = pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
     const int64_t ph = block.row % s.out.h, pd = block.row / s.out.h % s.out.d;
     const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c;
@@ -87,11 +86,10 @@ void forward(const AvgPoolArgs& args, const Tasks& tasks) {
               sum_window<vectors, 2>(s, image + c, d, h, w, lanes, sum);
             else
               sum_window<vectors, 0>(s, image + c, d, h, w, lanes, sum);
-            for (int u = 0; u < kRegisters<vectors>; ++u) store_channels<vectors>(divide(sum[u]), y + c + u * Vec<T>::N, lanes, stream);
+            for (int u = 0; u < kRegisters<vectors>; ++u) put_channels<kStream, vectors>(divide(sum[u]), y + c + u * Vec<T>::N, lanes);
           });
     }
   });
-  if (stream) stream_fence();
 }
 
 // A row of dx: what its windows lie above, and the divisors.
@@ -123,8 +121,8 @@ struct Row {
 };
 
 // The windows that hold an element, gathered.
-template <int Vectors, class T>
-DNN_INLINE void gather(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
+template <bool kStream, int Vectors, class T>
+DNN_INLINE void gather(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes) {
   constexpr int U = kRegisters<Vectors>;
   Owners w = row.dims.w.owners(block.begin);
   for (int64_t qw = block.begin; qw < block.end; ++qw) {
@@ -132,43 +130,48 @@ DNN_INLINE void gather(const Row<T>& row, const PoolBlock& block, int64_t c, T* 
     Vec<T> sum[1][U];
     for (Vec<T>& v : sum[0]) v = Vec<T>::zero();
     for (int64_t pw = w.begin; pw < w.end; ++pw) row.template add<Vectors>(pw, c, lanes, sum);
-    for (int u = 0; u < U; ++u) store_channels<Vectors>(sum[0][u], dx + qw * row.s.c + u * Vec<T>::N, lanes, stream);
+    for (int u = 0; u < U; ++u) put_channels<kStream, Vectors>(sum[0][u], dx + qw * row.s.c + u * Vec<T>::N, lanes);
   }
 }
 
-template <int Vectors, int W, int S, class T>
-DNN_INLINE void overlap(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream) {
-  give_to_overlapping<Vectors, W, S>(
-      row.dims.w, block, row.s.c, dx, lanes, stream, [&](int64_t pw, Vec<T>(&sum)[W][kRegisters<Vectors>]) __attribute__((always_inline)) {
+template <bool kStream, int Vectors, int W, int S, class T>
+DNN_INLINE void overlap(const Row<T>& row, const PoolBlock& block, int64_t c, T* dx, int64_t lanes) {
+  give_to_overlapping<kStream, Vectors, W, S>(
+      row.dims.w, block, row.s.c, dx, lanes, [&](int64_t pw, Vec<T>(&sum)[W][kRegisters<Vectors>]) __attribute__((always_inline)) {
         row.template add<Vectors>(pw, c, lanes, sum);
       });
 }
 
+// Those of all elements of a window.
+template <int Vectors, class T>
+struct Gradients {
+  Vec<T> of[kRegisters<Vectors>];
+
+  DNN_INLINE Gradients(const T* dy, const Divider<T>& divide, int64_t lanes) {
+    for (int u = 0; u < kRegisters<Vectors>; ++u) of[u] = divide(load_channels<Vectors>(dy + u * Vec<T>::N, lanes));
+  }
+  DNN_INLINE Vec<T> operator()(int u, int64_t) const { return of[u]; }
+};
+
 // One row of windows above a row of dx, which share no element.
-template <class T>
-void give(const Row<T>& row, const PoolBlock& block, T* dx, bool stream) {
+template <bool kStream, class T>
+void give(const Row<T>& row, const PoolBlock& block, T* dx) {
   const PoolShape& s = row.s;
-  give_to_disjoint(
-      row.dims.w, block, s.c, dx, stream, [&](int64_t pw) __attribute__((always_inline)) {
-        return [&, divide = row.divider(row.d.begin, row.h.begin, pw),
-                dy = row.dy + ((row.d.begin * s.out.h + row.h.begin) * s.out.w + pw) * s.c + block.c](int64_t q, int64_t)
-            __attribute__((always_inline)) {
-          for_channels<T>(
-              block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-                for (int u = 0; u < kRegisters<vectors>; ++u) {
-                  const int64_t i = c + u * Vec<T>::N;
-                  store_channels<vectors>(divide(load_channels<vectors>(dy + i, lanes)), dx + q * s.c + i, lanes, stream);
-                }
-              });
-        };
+  const T* const dy = row.dy + (row.d.begin * s.out.h + row.h.begin) * s.out.w * s.c + block.c;
+  const bool top = row.dims.h.tap(row.h.begin, block.row % s.in.h) == 0;
+  give_to_disjoint<kStream>(
+      row.dims.w, block, s.c, dx, [&](int64_t pw, int64_t i, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        const Divider<T> divide = row.divider(row.d.begin, row.h.begin, pw);
+        const T* const from = dy + pw * s.c + i;
+        if (top) prefetch_channels<vectors>(from + s.out.w * s.c);
+        return Gradients<vectors, T>(from, divide, lanes);
       });
 }
 
-template <class T>
+template <bool kStream, class T>
 void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
-  const bool stream = pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
     const Row<T> row{s,
                      dims,
@@ -178,24 +181,35 @@ void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
                      dims.h.owners(block.row % s.in.h)};
     T* const dx = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
     const bool one = row.d.end - row.d.begin == 1 && row.h.end - row.h.begin == 1;
-    if (!s.adaptive && one && s.filter.w <= s.stride.w) return give(row, block, dx, stream);
+    if (!s.adaptive && one && s.filter.w <= s.stride.w) return give<kStream>(row, block, dx);
     for_channels<T>(
         block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
           if (!s.adaptive && s.filter.w == 3 && s.stride.w == 2)
-            overlap<vectors, 3, 2>(row, block, block.c + c, dx + c, lanes, stream);
+            overlap<kStream, vectors, 3, 2>(row, block, block.c + c, dx + c, lanes);
           else if (!s.adaptive && s.filter.w == 3 && s.stride.w == 1)
-            overlap<vectors, 3, 1>(row, block, block.c + c, dx + c, lanes, stream);
+            overlap<kStream, vectors, 3, 1>(row, block, block.c + c, dx + c, lanes);
           else
-            gather<vectors>(row, block, block.c + c, dx + c, lanes, stream);
+            gather<kStream, vectors>(row, block, block.c + c, dx + c, lanes);
         });
   });
-  if (stream) stream_fence();
+}
+
+template <class T>
+void forward_of(const AvgPoolArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) { forward<stream(), T>(args, tasks); });
+}
+
+template <class T>
+void backward_of(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks), [&](auto stream) { backward<stream(), T>(args, tasks); });
 }
 
 }  // namespace
 
 void avg_pool(const AvgPoolArgs& args, const Tasks& tasks) {
-  args.shape.dtype == DType::Float64 ? forward<double>(args, tasks) : forward<float>(args, tasks);
+  args.shape.dtype == DType::Float64 ? forward_of<double>(args, tasks) : forward_of<float>(args, tasks);
 }
 
 Schedule avg_pool_schedule(const AvgPoolArgs& args) {
@@ -204,7 +218,7 @@ Schedule avg_pool_schedule(const AvgPoolArgs& args) {
 }
 
 void avg_pool_backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
-  args.shape.dtype == DType::Float64 ? backward<double>(args, tasks) : backward<float>(args, tasks);
+  args.shape.dtype == DType::Float64 ? backward_of<double>(args, tasks) : backward_of<float>(args, tasks);
 }
 
 Schedule avg_pool_backward_schedule(const AvgPoolBackwardArgs& args) {

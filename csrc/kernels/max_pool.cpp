@@ -24,8 +24,15 @@ PoolRows rows_of(const PoolShape& s, const PoolDims& dims, const Reach& d, const
           .tap_h = s.filter.w};
 }
 
+// The elements that the window below looks at and this one does not.
+template <int Vectors, class T>
+DNN_INLINE void prefetch_below(const PoolShape& s, const PoolRows& rows, const T* x) {
+  for (int64_t h = 0; h < s.stride.h; ++h)
+    for (int64_t w = 0; w < s.stride.w; ++w) prefetch_channels<Vectors>(x + rows.count_h * rows.step_h + (h * s.in.w + w) * s.c);
+}
+
 // The largest of a window: `across` elements of each row, `step` apart. Width: `across`, where it is known. Without care a NaN is not seen;
-// false where there may be one.
+// false where there may be one. (Each row by itself first, for shorter chains of comparisons, was no faster.)
 template <int Vectors, int Width, bool Careful, class T, class Position>
 DNN_INLINE bool find_largest(const PoolRows& rows, const T* x, int64_t across, int64_t step, int64_t tap, int64_t lanes,
                              Largest<T, Position> (&best)[kRegisters<Vectors>]) {
@@ -53,25 +60,24 @@ DNN_INLINE bool find_largest(const PoolRows& rows, const T* x, int64_t across, i
   return !any(is_nan(all));
 }
 
-template <int Vectors, int Width, class T, class Position>
+template <bool kStream, int Vectors, int Width, class T, class Position>
 DNN_INLINE void pool_window(const PoolRows& rows, const T* x, int64_t across, int64_t step, int64_t tap, int64_t lanes, T* y,
-                            Position* positions, bool stream) {
+                            Position* positions) {
   constexpr int U = kRegisters<Vectors>;
   Largest<T, Position> best[U];
   if (!find_largest<Vectors, Width, false>(rows, x, across, step, tap, lanes, best)) [[unlikely]]
     find_largest<Vectors, 0, true>(rows, x, across, step, tap, lanes, best);
   for (int u = 0; u < U; ++u) {
-    store_channels<Vectors>(best[u].value, y + u * Vec<T>::N, lanes, stream);
+    put_channels<kStream, Vectors>(best[u].value, y + u * Vec<T>::N, lanes);
     best[u].store_positions(positions, u * Vec<T>::N, lanes);
   }
 }
 
-template <class T, class Position>
+template <bool kStream, class T, class Position>
 void forward(const MaxPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
   const int64_t step = dims.w.dilation * s.c;
-  const bool stream = pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
     const PoolRows rows = rows_of(s, dims, dims.d.reach(block.row / s.out.h % s.out.d), dims.h.reach(block.row % s.out.h));
     const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c + rows.first;
@@ -83,9 +89,10 @@ void forward(const MaxPoolArgs& args, const Tasks& tasks) {
       Position* positions = at_position<Position>(args.positions, at);
       for_channels<T>(
           block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+            prefetch_below<vectors>(s, rows, x + c);
             const auto pool = [&](auto width) __attribute__((always_inline)) {
-              pool_window<vectors, width>(rows, x + c, across, step, rows.tap + w.begin, lanes, y + c, at_position<Position>(positions, c),
-                                          stream);
+              pool_window<kStream, vectors, width>(rows, x + c, across, step, rows.tap + w.begin, lanes, y + c,
+                                                   at_position<Position>(positions, c));
             };
             if (across == 2)
               pool(std::integral_constant<int, 2>{});
@@ -96,13 +103,12 @@ void forward(const MaxPoolArgs& args, const Tasks& tasks) {
           });
     }
   });
-  if (stream) stream_fence();
 }
 
 // The windows that hold an element, gathered.
-template <int Vectors, class T, class Position>
+template <bool kStream, int Vectors, class T, class Position>
 DNN_INLINE void gather(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
-                       int64_t c, T* dx, int64_t lanes, bool stream) {
+                       int64_t c, T* dx, int64_t lanes) {
   constexpr int U = kRegisters<Vectors>;
   const PoolShape& s = args.shape;
   const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d, image = block.row / (s.in.h * s.in.d) * s.out.count();
@@ -122,18 +128,23 @@ DNN_INLINE void gather(const MaxPoolBackwardArgs& args, const PoolDims& dims, co
             sum[u] = Share<Vectors, T, Position>(args, at + u * Vec<T>::N, lanes).add_to(sum[u], (fd * s.filter.h + fh) * s.filter.w + fw);
         }
       }
-    for (int u = 0; u < U; ++u) store_channels<Vectors>(sum[u], dx + qw * s.c + u * Vec<T>::N, lanes, stream);
+    for (int u = 0; u < U; ++u) put_channels<kStream, Vectors>(sum[u], dx + qw * s.c + u * Vec<T>::N, lanes);
   }
 }
 
-template <int Vectors, int W, int S, class T, class Position>
+template <bool kStream, int Vectors, int W, int S, class T, class Position>
 DNN_INLINE void overlap(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, const Owners& d, const Owners& h,
-                        int64_t c, T* dx, int64_t lanes, bool stream) {
+                        int64_t c, T* dx, int64_t lanes) {
   constexpr int U = kRegisters<Vectors>;
   const PoolShape& s = args.shape;
   const int64_t qh = block.row % s.in.h, qd = block.row / s.in.h % s.in.d, image = block.row / (s.in.h * s.in.d) * s.out.count();
-  give_to_overlapping<Vectors, W, S>(
-      dims.w, block, s.c, dx, lanes, stream, [&](int64_t pw, Vec<T>(&sum)[W][U]) __attribute__((always_inline)) {
+  give_to_overlapping<kStream, Vectors, W, S>(
+      dims.w, block, s.c, dx, lanes, [&](int64_t pw, Vec<T>(&sum)[W][U]) __attribute__((always_inline)) {
+        const int64_t below = (image + (d.begin * s.out.h + h.end) * s.out.w + pw) * s.c + c;
+        if (kStream || block.channels > U * Vec<T>::N) {
+          prefetch_channels<Vectors>(static_cast<const T*>(args.dy) + below);
+          __builtin_prefetch(static_cast<const Position*>(args.positions) + below, 0, 2);
+        }
         for (int64_t pd = d.begin; pd < d.end; ++pd)
           for (int64_t ph = h.begin; ph < h.end; ++ph) {
             const int64_t fd = dims.d.tap(pd, qd), fh = dims.h.tap(ph, qh), tap = (fd * s.filter.h + fh) * s.filter.w;
@@ -147,49 +158,43 @@ DNN_INLINE void overlap(const MaxPoolBackwardArgs& args, const PoolDims& dims, c
 }
 
 // One row of windows above a row of dx, which share no element.
-template <class T, class Position>
-void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, int64_t pd, int64_t ph, T* dx, bool stream) {
+template <bool kStream, class T, class Position>
+void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock& block, int64_t pd, int64_t ph, T* dx) {
   const PoolShape& s = args.shape;
   const int64_t fh = dims.h.tap(ph, block.row % s.in.h), fd = dims.d.tap(pd, block.row / s.in.h % s.in.d);
   const int64_t row = (block.row / (s.in.h * s.in.d) * s.out.d + pd) * s.out.h + ph, first = (fd * s.filter.h + fh) * s.filter.w;
-  give_to_disjoint(
-      dims.w, block, s.c, dx, stream, [&](int64_t pw) __attribute__((always_inline)) {
-        return [&, at = (row * s.out.w + pw) * s.c + block.c ](int64_t q, int64_t tap) __attribute__((always_inline)) {
-          for_channels<T>(
-              block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-                for (int u = 0; u < kRegisters<vectors>; ++u) {
-                  const int64_t i = c + u * Vec<T>::N;
-                  const Vec<T> share = Share<vectors, T, Position>(args, at + i, lanes).add_to(Vec<T>::zero(), first + tap);
-                  store_channels<vectors>(share, dx + q * s.c + i, lanes, stream);
-                }
-              });
-        };
+  give_to_disjoint<kStream>(
+      dims.w, block, s.c, dx, [&](int64_t pw, int64_t i, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        const int64_t at = (row * s.out.w + pw) * s.c + block.c + i, below = at + s.out.w * s.c;
+        if (fh == 0) {
+          prefetch_channels<vectors>(static_cast<const T*>(args.dy) + below);
+          __builtin_prefetch(static_cast<const Position*>(args.positions) + below, 0, 2);
+        }
+        return Shares<vectors, T, Position>(args, at, lanes, first);
       });
 }
 
-template <class T, class Position>
+template <bool kStream, class T, class Position>
 void backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
   const bool plain = !s.adaptive && dims.w.dilation == 1;
-  const bool stream = pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks);
   for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
     const Owners d = dims.d.owners(block.row / s.in.h % s.in.d), h = dims.h.owners(block.row % s.in.h);
     T* const row = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
     const bool one = d.end - d.begin == 1 && h.end - h.begin == 1 && dims.d.tap(d.begin, block.row / s.in.h % s.in.d) >= 0 &&
                      dims.h.tap(h.begin, block.row % s.in.h) >= 0;
-    if (plain && one && s.filter.w <= s.stride.w) return give<T, Position>(args, dims, block, d.begin, h.begin, row, stream);
+    if (plain && one && s.filter.w <= s.stride.w) return give<kStream, T, Position>(args, dims, block, d.begin, h.begin, row);
     for_channels<T>(
         block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
           if (plain && s.filter.w == 3 && s.stride.w == 2)
-            overlap<vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+            overlap<kStream, vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
           else if (plain && s.filter.w == 3 && s.stride.w == 1)
-            overlap<vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+            overlap<kStream, vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
           else
-            gather<vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes, stream);
+            gather<kStream, vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
         });
   });
-  if (stream) stream_fence();
 }
 
 template <class Position>
@@ -211,15 +216,26 @@ void indices_of(const MaxPoolIndicesArgs& args, const Tasks& tasks) {
   });
 }
 
+// fn(the type of positions as a value).
+template <class Fn>
+void with_position(const PoolShape& s, Fn&& fn) {
+  s.position_dtype() == DType::UInt8 ? fn(uint8_t{}) : fn(int32_t{});
+}
+
 template <class T>
 void forward_of(const MaxPoolArgs& args, const Tasks& tasks) {
-  if (args.positions == nullptr) return forward<T, NoPosition>(args, tasks);
-  args.shape.position_dtype() == DType::UInt8 ? forward<T, uint8_t>(args, tasks) : forward<T, int32_t>(args, tasks);
+  const PoolShape& s = args.shape;
+  with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) {
+    if (args.positions == nullptr) return forward<stream(), T, NoPosition>(args, tasks);
+    with_position(s, [&](auto position) { forward<stream(), T, decltype(position)>(args, tasks); });
+  });
 }
 
 template <class T>
 void backward_of(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
-  args.shape.position_dtype() == DType::UInt8 ? backward<T, uint8_t>(args, tasks) : backward<T, int32_t>(args, tasks);
+  const PoolShape& s = args.shape;
+  with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks),
+              [&](auto stream) { with_position(s, [&](auto position) { backward<stream(), T, decltype(position)>(args, tasks); }); });
 }
 
 }  // namespace

@@ -176,11 +176,24 @@ struct Share {
   Vec<T> g;
   Positions<T, Position> position;
 
+  Share() = default;
   DNN_INLINE Share(const MaxPoolBackwardArgs& args, int64_t at, int64_t lanes)
       : g(load_channels<Vectors>(static_cast<const T*>(args.dy) + at, lanes)) {
     position.load(static_cast<const Position*>(args.positions) + at, lanes);
   }
   DNN_INLINE Vec<T> add_to(Vec<T> sum, int64_t tap) const { return add_where(position.are(tap), sum, g); }
+};
+
+// The same of some vectors; `tap` counts from `first`.
+template <int Vectors, class T, class Position>
+struct Shares {
+  Share<Vectors, T, Position> of[kRegisters<Vectors>];
+  int64_t first;
+
+  DNN_INLINE Shares(const MaxPoolBackwardArgs& args, int64_t at, int64_t lanes, int64_t first) : first(first) {
+    for (int u = 0; u < kRegisters<Vectors>; ++u) of[u] = {args, at + u * Vec<T>::N, lanes};
+  }
+  DNN_INLINE Vec<T> operator()(int u, int64_t tap) const { return of[u].add_to(Vec<T>::zero(), first + tap); }
 };
 
 }  // namespace dnncore::DNNCORE_ISA

@@ -118,24 +118,42 @@ inline bool pool_streams(const void* y, int64_t bytes, int64_t c, DType dtype, c
   const bool aligned = reinterpret_cast<uintptr_t>(y) % kVecBytes == 0 && c * static_cast<int64_t>(itemsize(dtype)) % kVecBytes == 0;
   return aligned && bytes >= kStreamBytes && !tasks.reread;
 }
-template <int Vectors, class T>
-DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes, bool stream) {
-  if (Vectors != 0 && stream)
+template <bool kStream, int Vectors, class T>
+DNN_INLINE void put_channels(Vec<T> v, T* p, int64_t lanes) {
+  if constexpr (kStream && Vectors != 0)
     v.stream(p);
   else
     store_channels<Vectors>(v, p, lanes);
 }
+// Calls fn(true or false as a constant).
+template <class Fn>
+void with_stream(bool stream, Fn&& fn) {
+  if (stream) {
+    fn(std::true_type{});
+    stream_fence();
+  } else {
+    fn(std::false_type{});
+  }
+}
+
+// Rows of an image lie too far apart for the hardware to see the next one coming: what is left out here is waited for.
+template <int Vectors, class T>
+DNN_INLINE void prefetch_channels(const T* p) {
+  constexpr int kStep = 64 / static_cast<int>(sizeof(T));
+  for (int i = 0; i < Vectors * Vec<T>::N; i += kStep) __builtin_prefetch(p + i, 0, 2);
+}
 
 // --- The elements of a row of a gradient, from the windows along it ---
 
-// Of windows that share no element: from(p)(q, tap) gives element q, `tap` of window p, its share; elements in no window get 0.
-template <class T, class From>
-DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, bool stream, From&& from) {
+// Of windows that share no element: give(p, i, vectors, lanes, put) calls put(tap, gradient vectors) for every tap of window p in
+// [begin, end), channels i on; elements in no window get 0.
+template <bool kStream, class T, class Give>
+DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, Give&& give) {
   const auto clear = [&](int64_t q) __attribute__((always_inline)) {
     for_channels<T>(
         block.channels, [&](int64_t i, auto vectors, int64_t lanes) __attribute__((always_inline)) {
           for (int u = 0; u < kRegisters<vectors>; ++u)
-            store_channels<vectors>(Vec<T>::zero(), dx + q * c + i + u * Vec<T>::N, lanes, stream);
+            put_channels<kStream, vectors>(Vec<T>::zero(), dx + q * c + i + u * Vec<T>::N, lanes);
         });
   };
   int64_t q = block.begin;
@@ -143,24 +161,33 @@ DNN_INLINE void give_to_disjoint(const PoolDim& dim, const PoolBlock& block, int
   for (int64_t p = owners.begin; p < owners.end; ++p) {
     const int64_t first = dim.first(p), end = std::min(first + dim.filter, block.end);
     for (; q < first; ++q) clear(q);
-    const auto give = from(p);
-    for (; q < end; ++q) give(q, q - first);
+    for_channels<T>(
+        block.channels, [&](int64_t i, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+          const auto share = give(p, i, vectors, lanes);
+          for (int64_t at = q; at < end; ++at)
+            for (int u = 0; u < kRegisters<vectors>; ++u)
+              put_channels<kStream, vectors>(share(u, at - first), dx + at * c + i + u * Vec<T>::N, lanes);
+        });
+    q = std::max(q, end);
   }
   for (; q < block.end; ++q) clear(q);
 }
 
 // Of windows of W elements, S apart: what a window shares with the next one stays in registers. add(p, sum) adds to sum[tap][u].
-template <int Vectors, int W, int S, class T, class Add>
-DNN_INLINE void give_to_overlapping(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, bool stream, Add&& add) {
+template <bool kStream, int Vectors, int W, int S, class T, class Add>
+DNN_INLINE void give_to_overlapping(const PoolDim& dim, const PoolBlock& block, int64_t c, T* dx, int64_t lanes, Add&& add) {
   constexpr int U = kRegisters<Vectors>;
   Vec<T> sum[W][U];
   for (auto& tap : sum)
     for (Vec<T>& v : tap) v = Vec<T>::zero();
   const Owners owners{dim.owners(block.begin).begin, dim.owners(block.end - 1).end};
   int64_t q = dim.first(owners.begin);
+  const bool strided = !kStream && block.channels > U * Vec<T>::N;  // the row is walked more than once
   const auto put = [&](const Vec<T>(&v)[U], int64_t at) __attribute__((always_inline)) {
     if (at < block.begin || at >= block.end) return;
-    for (int u = 0; u < U; ++u) store_channels<Vectors>(v[u], dx + at * c + u * Vec<T>::N, lanes, stream);
+    T* const to = dx + at * c;
+    if (strided) prefetch_channels<Vectors>(to + dim.in * c);
+    for (int u = 0; u < U; ++u) put_channels<kStream, Vectors>(v[u], to + u * Vec<T>::N, lanes);
   };
   for (int64_t p = owners.begin; p < owners.end; ++p, q += S) {
     add(p, sum);
