@@ -61,7 +61,7 @@ GemmArgs arguments(const Case& c, Operands& operands) {
 }
 
 void give_workspace(GemmArgs& args, Operands& operands) {
-  args.workspace_bytes = cpu::table().gemm_workspace(args);
+  args.workspace_bytes = workspace_bytes(kernel::gemm, args);
   if (args.workspace_bytes == 0) return;
   operands.push_back(buffer(args.workspace_bytes, DType::UInt8, Fill::Zero));
   args.workspace = operands.back()->data();

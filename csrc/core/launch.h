@@ -27,8 +27,6 @@ struct CpuKernel {
 struct CpuTable {
   const char* isa;
   CpuKernel kernels[kernel::kCount];
-  // Bytes of workspace `gemm` wants for these arguments (see gemm.h).
-  int64_t (*gemm_workspace)(const GemmArgs& args);
   int64_t (*gemm_packed_bytes)(const GemmPackArgs& args);
 };
 
@@ -114,10 +112,10 @@ inline void host_reads(const char* op) {
   if (detail::recorder != nullptr) detail::recorder->cannot_repeat(op, "reads values on the host");
 }
 
-// Bytes of workspace that the chosen table's kernel wants for these arguments.
+// Bytes of workspace that the table's kernel wants for these arguments.
 template <class Args>
-int64_t workspace_bytes(KernelId<Args> id, const Args& args) {
-  const auto workspace = cpu::table().kernels[id.index].workspace;
+int64_t workspace_bytes(KernelId<Args> id, const Args& args, const CpuTable& table = cpu::table()) {
+  const auto workspace = table.kernels[id.index].workspace;
   return workspace == nullptr ? 0 : workspace(&args);
 }
 

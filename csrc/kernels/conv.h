@@ -45,7 +45,7 @@ struct ConvForwardArgs {
   const void* w = nullptr;
   const void* bias = nullptr;  // k entries; may be null
   void* y = nullptr;           // dense: shape.y_pixel == shape.k
-  void* workspace = nullptr;   // CpuTable::conv_forward_workspace(args) bytes, 64-byte aligned; null when that is 0
+  void* workspace = nullptr;   // workspace_bytes, 64-byte aligned; null when that is 0
   ConvShape shape;
   Activation activation = Activation::None;
   ConvAlgorithm algorithm = ConvAlgorithm::Direct;
@@ -67,7 +67,7 @@ struct ConvBackwardDataArgs {
   const void* w = nullptr;
   const void* bias = nullptr;  // c entries; may be null
   void* dx = nullptr;          // dense: shape.x_pixel == shape.c
-  void* workspace = nullptr;   // CpuTable::conv_backward_data_workspace(args) bytes, 64-byte aligned; null when that is 0
+  void* workspace = nullptr;   // workspace_bytes, 64-byte aligned; null when that is 0
   ConvShape shape;
   ConvAlgorithm algorithm = ConvAlgorithm::Direct;
   int64_t workspace_bytes = 0;
@@ -87,7 +87,7 @@ struct ConvBackwardWeightArgs {
   const void* dy = nullptr;
   void* dw = nullptr;         // (k, c / groups, filter), contiguous
   void* dbias = nullptr;      // k entries; may be null
-  void* workspace = nullptr;  // CpuTable::conv_backward_weight_workspace(args) bytes, 64-byte aligned; null when that is 0
+  void* workspace = nullptr;  // workspace_bytes, 64-byte aligned; null when that is 0
   ConvShape shape;
   int64_t workspace_bytes = 0;
 

@@ -20,7 +20,7 @@ struct GemmArgs {
   const void* b = nullptr;     // when b_packed: the panels gemm_pack wrote (batch 1), strides of B as given to gemm_pack
   const void* bias = nullptr;  // n entries (one per column) of the accumulation type; may be null
   void* c = nullptr;
-  void* workspace = nullptr;  // CpuTable::gemm_workspace(args) bytes, 64-byte aligned; null when that is 0
+  void* workspace = nullptr;  // workspace_bytes, 64-byte aligned; null when that is 0
   int64_t m = 0, n = 0, k = 0, batch = 1;
   int64_t a_row = 0, a_col = 0, a_batch = 0;  // strides in elements
   int64_t b_row = 0, b_col = 0, b_batch = 0;
@@ -30,6 +30,8 @@ struct GemmArgs {
   Activation activation = Activation::None;
   bool accumulate = false;
   bool b_packed = false;
+  int64_t workspace_bytes = 0;
+  int64_t packed_bytes = 0;
 
   bool in_place() const { return accumulate; }
   double flops() const { return 2.0 * static_cast<double>(m * n) * static_cast<double>(k * batch); }
@@ -47,9 +49,6 @@ struct GemmArgs {
             operand(this, &c, accumulate ? Role::Accumulate : Role::Write, span(m, n, c_row, 1, batch, c_batch) * out_size),
             operand(this, &workspace, Role::Scratch, workspace_bytes)};
   }
-
-  int64_t workspace_bytes = 0;
-  int64_t packed_bytes = 0;
 };
 
 // Writes B as the panels `gemm` of the same table reads with b_packed: worth it when one B serves several products.

@@ -49,8 +49,6 @@ void gemm_as(const GemmArgs& args) {
 // The panels are B itself, k x n, row by row.
 int64_t gemm_packed_bytes(const GemmPackArgs& args) { return args.k * args.n * static_cast<int64_t>(itemsize(args.dtype)); }
 
-int64_t gemm_workspace(const GemmArgs&) { return 0; }
-
 }  // namespace
 
 void gemm(const GemmArgs& args, const Tasks&) {
@@ -143,7 +141,6 @@ const CpuTable dnncore_table_reference = {
 #define BASELINE_KERNEL(name, Args) reference::baseline_kernel<Args, baseline::name, baseline::name##_schedule>,
 #include "kernels/kernels.def"
     },
-    reference::gemm_workspace,
     reference::gemm_packed_bytes,
 };
 

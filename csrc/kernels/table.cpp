@@ -25,7 +25,6 @@ namespace DNNCORE_ISA {
   using baseline::name##_schedule;
 #include "kernels/kernels.def"
 
-int64_t gemm_workspace(const GemmArgs& args);
 int64_t gemm_packed_bytes(const GemmPackArgs& args);
 
 namespace {
@@ -58,17 +57,17 @@ const CpuTable DNN_CONCAT(dnncore_table_, DNNCORE_ISA) = {
     DNN_STRING(DNNCORE_ISA),
     {
 #define DOT_KERNEL(name, Args) DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule>,
+#define DOT_WORKSPACE_KERNEL(name, Args) \
+  DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule, DNNCORE_ISA::name##_workspace>,
 #ifdef DNNCORE_DOT_KERNELS_ONLY  // the rest is filled in from the table this one extends
 #define KERNEL(name, Args) CpuKernel{},
 #define WORKSPACE_KERNEL(name, Args) CpuKernel{},
 #else
 #define KERNEL(name, Args) DOT_KERNEL(name, Args)
-#define WORKSPACE_KERNEL(name, Args) \
-  DNNCORE_ISA::erased<Args, DNNCORE_ISA::name, DNNCORE_ISA::name##_schedule, DNNCORE_ISA::name##_workspace>,
+#define WORKSPACE_KERNEL(name, Args) DOT_WORKSPACE_KERNEL(name, Args)
 #endif
 #include "kernels/kernels.def"
     },
-    DNNCORE_ISA::gemm_workspace,
     DNNCORE_ISA::gemm_packed_bytes,
 };
 

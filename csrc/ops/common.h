@@ -20,6 +20,22 @@ inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }
 
+inline void check_floating(const char* op, const Tensor& x) {
+  DNN_CHECK(is_floating(x.dtype()), TypeError, op, ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+}
+
+// With the workspace that the kernel wants.
+template <class Args>
+void launch_with_workspace(const char* op, KernelId<Args> id, Args args, Device device) {
+  args.workspace_bytes = workspace_bytes(id, args);
+  Tensor workspace;
+  if (args.workspace_bytes > 0) {
+    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
+    args.workspace = workspace.data();
+  }
+  launch(op, id, args, device);
+}
+
 // A check of values on the host, made now and at every repetition of a recorded step; fn gets the addresses of the (dense) tensors.
 void host_check(std::initializer_list<const Tensor*> tensors, HostCheck fn);
 // A value that the host goes on with: a step that needs one cannot be recorded.

@@ -46,17 +46,6 @@ bool is_pointwise(const ConvShape& s) {
   return s.groups == 1 && s.taps() == 1 && same(s.stride, one) && same(s.pad, Extent{0, 0, 0}) && same(s.in, s.out);
 }
 
-template <class Args>
-void run(const ConvGeometry& geometry, KernelId<Args> id, Args args, Device device) {
-  args.workspace_bytes = workspace_bytes(id, args);
-  Tensor workspace;
-  if (args.workspace_bytes > 0) {
-    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, geometry.op);
-    args.workspace = workspace.data();
-  }
-  launch(geometry.op, id, args, device);
-}
-
 ConvShape with_pixels(ConvShape s, const Tensor* x, const Tensor* y) {
   s.x_pixel = x ? pixel_stride(*x) : s.c;
   s.y_pixel = y ? pixel_stride(*y) : s.k;
@@ -73,15 +62,15 @@ void launch_forward(const ConvGeometry& geometry, const Tensor& x, const Tensor&
   const ConvShape s = with_pixels(geometry.shape, &x, nullptr);
   if (s.n == 0) return;
   if (!is_pointwise(s))
-    return run(geometry, kernel::conv_forward,
-               ConvForwardArgs{.x = x.data(),
-                               .w = w.data(),
-                               .bias = address(bias),
-                               .y = y.data(),
-                               .shape = s,
-                               .activation = activation,
-                               .algorithm = algorithm()},
-               x.device());
+    return launch_with_workspace(geometry.op, kernel::conv_forward,
+                                 ConvForwardArgs{.x = x.data(),
+                                                 .w = w.data(),
+                                                 .bias = address(bias),
+                                                 .y = y.data(),
+                                                 .shape = s,
+                                                 .activation = activation,
+                                                 .algorithm = algorithm()},
+                                 x.device());
   run_gemm(geometry.op,
            {.a = x.data(),
             .b = w.data(),
@@ -105,8 +94,8 @@ void launch_backward_data(const ConvGeometry& geometry, const Tensor& dy, const 
   const ConvShape s = with_pixels(geometry.shape, nullptr, &dy);
   if (s.n == 0) return;
   if (!is_pointwise(s))
-    return run(
-        geometry, kernel::conv_backward_data,
+    return launch_with_workspace(
+        geometry.op, kernel::conv_backward_data,
         ConvBackwardDataArgs{.dy = dy.data(), .w = w.data(), .bias = address(bias), .dx = dx.data(), .shape = s, .algorithm = algorithm()},
         dy.device());
   run_gemm(geometry.op,
@@ -168,7 +157,7 @@ WeightGradients weight_gradients(const ConvGeometry& geometry, const Tensor& x, 
   if (with_bias) dbias = Tensor::empty({s.k}, s.dtype, x.device(), geometry.op);
   ConvBackwardWeightArgs args{.x = x.data(), .dy = dy.data(), .dw = dw.data(), .shape = s};
   if (with_bias) args.dbias = dbias.data();
-  run(geometry, kernel::conv_backward_weight, args, x.device());
+  launch_with_workspace(geometry.op, kernel::conv_backward_weight, args, x.device());
   return {dw, dbias};
 }
 

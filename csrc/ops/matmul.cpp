@@ -4,15 +4,8 @@
 
 namespace dnncore::ops {
 
-void run_gemm(const char* op, GemmArgs args, Device device) {
-  if (args.m == 0 || args.n == 0 || args.batch == 0) return;
-  args.workspace_bytes = cpu::table().gemm_workspace(args);
-  Tensor workspace;
-  if (args.workspace_bytes > 0) {
-    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
-    args.workspace = workspace.data();
-  }
-  launch(op, kernel::gemm, args, device);
+void run_gemm(const char* op, const GemmArgs& args, Device device) {
+  if (args.m > 0 && args.n > 0 && args.batch > 0) launch_with_workspace(op, kernel::gemm, args, device);
 }
 
 Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y) {

@@ -6,7 +6,7 @@
 namespace dnncore::ops {
 
 // Launches `gemm` with the workspace it wants; nothing where the result is empty.
-void run_gemm(const char* op, GemmArgs args, Device device);
+void run_gemm(const char* op, const GemmArgs& args, Device device);
 
 // g * activation'(.) from the activation's result y; not for Gelu, whose gradient needs its input.
 Tensor activation_gradient(Activation activation, const Tensor& g, const Tensor& y);

@@ -4,6 +4,7 @@
 
 #include "kernels/norm.h"
 #include "ops/expressions.h"
+#include "ops/layout.h"
 
 namespace dnncore::ops {
 
@@ -22,10 +23,6 @@ struct Norm {
   Shape view, dims, parameters;
   Strides order;  // of x and y in memory: the one that `shape` speaks of
 };
-
-void check_floating(const char* op, const Tensor& x) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, op, ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
-}
 
 void check_parameter(const char* op, const char* name, const Tensor& x, const Tensor& parameter, const Shape& shape) {
   if (!parameter.defined()) return;
@@ -46,30 +43,6 @@ Tensor dense(const Tensor& x, DType dtype) { return x.defined() ? to_dtype(conti
 
 void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
 
-bool same_order(const Tensor& x, const Tensor& y) {
-  for (int i = 0; i < x.ndim(); ++i)
-    if (x.size(i) > 1 && x.stride(i) != y.stride(i)) return false;
-  return true;
-}
-
-Tensor in_order_of(const char* op, const Tensor& x, const Tensor& like) {
-  if (same_order(x, like)) return x;
-  const Tensor y = Tensor::empty_like(like, x.dtype());
-  launch_copy(op, x, y, false);
-  return y;
-}
-
-template <class Args>
-void launch_norm(const char* op, KernelId<Args> id, Args args, Device device) {
-  args.workspace_bytes = workspace_bytes(id, args);
-  Tensor workspace;
-  if (args.workspace_bytes > 0) {
-    workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
-    args.workspace = workspace.data();
-  }
-  launch(op, id, args, device);
-}
-
 // --- Gradients --------------------------------------------------------------------------------------------------------
 struct Measured {
   Tensor mean, rstd;  // float64, one per statistic
@@ -78,27 +51,27 @@ struct Measured {
 Grads fused_gradient(const Norm& norm, const Node& node, const Tensor& g, const Tensor& input, const Tensor& weight, const Tensor& bias,
                      const Measured& found) {
   Grads grads(3);
-  const Tensor like = sole_name(Tensor::empty(input.shape(), input.dtype(), input.device(), norm.op).view_as(input.shape(), norm.order, 0));
-  const Tensor x = in_order_of(norm.op, input.detach(), like), dy = in_order_of(norm.op, g.detach(), like);
+  const Tensor order = input.detach().view_as(input.shape(), norm.order, input.impl()->offset);  // no element of it is read
+  const Tensor x = in_order_of(order, input.detach(), norm.op), dy = in_order_of(order, g.detach(), norm.op);
   const Tensor w = dense(weight, x.dtype()), b = dense(bias, x.dtype());
-  if (node.needs(0)) grads[0] = like;
+  if (node.needs(0)) grads[0] = Tensor::empty_like(order, x.dtype());
   if (node.needs(1)) grads[1] = Tensor::empty(weight.shape(), x.dtype(), x.device(), norm.op);
   if (node.needs(2)) grads[2] = Tensor::empty(bias.shape(), x.dtype(), x.device(), norm.op);
-  launch_norm(norm.op, kernel::norm_backward,
-              NormBackwardArgs{.dy = dy.data(),
-                               .x = x.data(),
-                               .weight = data_of(w),
-                               .bias = data_of(b),
-                               .mean = found.mean.data<double>(),
-                               .rstd = found.rstd.data<double>(),
-                               .dx = data_of(grads[0]),
-                               .dweight = data_of(grads[1]),
-                               .dbias = data_of(grads[2]),
-                               .shape = norm.shape,
-                               .statistics = norm.statistics,
-                               .activation = norm.activation,
-                               .dtype = x.dtype()},
-              x.device());
+  launch_with_workspace(norm.op, kernel::norm_backward,
+                        NormBackwardArgs{.dy = dy.data(),
+                                         .x = x.data(),
+                                         .weight = data_of(w),
+                                         .bias = data_of(b),
+                                         .mean = found.mean.data<double>(),
+                                         .rstd = found.rstd.data<double>(),
+                                         .dx = data_of(grads[0]),
+                                         .dweight = data_of(grads[1]),
+                                         .dbias = data_of(grads[2]),
+                                         .shape = norm.shape,
+                                         .statistics = norm.statistics,
+                                         .activation = norm.activation,
+                                         .dtype = x.dtype()},
+                        x.device());
   return grads;
 }
 
@@ -166,23 +139,23 @@ Tensor normalize(const Norm& norm, const Tensor& x, const Tensor& ordered, const
   if (x.numel() > 0) {
     const Tensor w = dense(weight, x.dtype()), b = dense(bias, x.dtype());
     const RunningBuffers buffers{dense(running.mean, x.dtype()), dense(running.var, x.dtype())};
-    launch_norm(norm.op, kernel::norm,
-                NormArgs{.x = ordered.data(),
-                         .weight = data_of(w),
-                         .bias = data_of(b),
-                         .y = y.data(),
-                         .mean = found.mean.data<double>(),
-                         .rstd = found.rstd.data<double>(),
-                         .running_mean = data_of(buffers.mean),
-                         .running_var = data_of(buffers.var),
-                         .batches = updates && running.batches.defined() ? running.batches.data<int64_t>() : nullptr,
-                         .shape = norm.shape,
-                         .eps = norm.eps,
-                         .momentum = running.momentum.value_or(-1),
-                         .statistics = norm.statistics,
-                         .activation = norm.activation,
-                         .dtype = x.dtype()},
-                x.device());
+    launch_with_workspace(norm.op, kernel::norm,
+                          NormArgs{.x = ordered.data(),
+                                   .weight = data_of(w),
+                                   .bias = data_of(b),
+                                   .y = y.data(),
+                                   .mean = found.mean.data<double>(),
+                                   .rstd = found.rstd.data<double>(),
+                                   .running_mean = data_of(buffers.mean),
+                                   .running_var = data_of(buffers.var),
+                                   .batches = updates && running.batches.defined() ? running.batches.data<int64_t>() : nullptr,
+                                   .shape = norm.shape,
+                                   .eps = norm.eps,
+                                   .momentum = running.momentum.value_or(-1),
+                                   .statistics = norm.statistics,
+                                   .activation = norm.activation,
+                                   .dtype = x.dtype()},
+                          x.device());
     if (updates) {
       write_back(running.mean, buffers.mean);
       write_back(running.var, buffers.var);
@@ -210,7 +183,7 @@ Tensor ordered_samples(const char* op, const Tensor& x, bool samples) {
   const Tensor like = Tensor::empty_like(x.detach(), x.dtype());
   const bool outermost = x.size(0) <= 1 || like.stride(0) * x.size(0) == x.numel();
   if (samples && !outermost && x.numel() > 0) return copy_of(x.detach(), x.dtype(), op);
-  return in_order_of(op, x.detach(), like);
+  return in_order_of(like, x.detach(), op);
 }
 
 int64_t spatial_size(const Tensor& x) {
@@ -273,7 +246,7 @@ Tensor row_norm(Norm norm, const Tensor& x, int first, const Tensor& weight, con
   norm.parameters = {1, n};
   const Strides adjacent = contiguous_strides(last);
   return in_working_dtype(x, weight, bias, [&](const Tensor& x, const Tensor& w, const Tensor& b) {
-    Tensor ordered = in_order_of(norm.op, x.detach(), Tensor::empty_like(x.detach(), x.dtype()));
+    Tensor ordered = in_order_of(Tensor::empty_like(x.detach(), x.dtype()), x.detach(), norm.op);
     for (int i = first; i < x.ndim(); ++i)
       if (x.size(i) > 1 && ordered.stride(i) != adjacent[i - first]) {
         ordered = copy_of(x.detach(), x.dtype(), norm.op);

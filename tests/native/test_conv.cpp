@@ -106,8 +106,7 @@ void check(KernelId<Args> id, Args args, void* Args::*y, const Array& output, To
   lent.reserve(1);
   check_kernel<Args>(id, args, y, output, tolerance, [&](const CpuTable& table, Args& mine) {
     lent.clear();
-    const auto workspace = table.kernels[id.index].workspace;
-    mine.workspace_bytes = workspace == nullptr ? 0 : workspace(&mine);
+    mine.workspace_bytes = workspace_bytes(id, mine, table);
     if (mine.workspace_bytes > 0) mine.workspace = lent.emplace_back(DType::UInt8, mine.workspace_bytes).data();
   });
 }

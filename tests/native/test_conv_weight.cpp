@@ -80,9 +80,8 @@ TEST_CASE("bias gradient of a convolution") {
       check_kernel<ConvBackwardWeightArgs>(kernel::conv_backward_weight, {.x = x.data(), .dy = dy.data(), .dw = dw.data(), .shape = shape},
                                            &ConvBackwardWeightArgs::dbias, whole(dtype, shape.k), {},
                                            [&](const CpuTable& table, ConvBackwardWeightArgs& mine) {
-                                             const auto workspace = table.kernels[kernel::conv_backward_weight.index].workspace;
                                              lent.clear();
-                                             mine.workspace_bytes = workspace == nullptr ? 0 : workspace(&mine);
+                                             mine.workspace_bytes = workspace_bytes(kernel::conv_backward_weight, mine, table);
                                              mine.workspace = lent.emplace_back(DType::UInt8, mine.workspace_bytes).data();
                                            });
     }

@@ -81,7 +81,7 @@ void check_gemm(GemmArgs args, DType dtype, DType out_dtype, bool transposed_a, 
       run(table, kernel::gemm_pack, pack, Cut::SingleTasks);
       mine.b = pack.packed;
     }
-    mine.workspace_bytes = table.gemm_workspace(mine);
+    mine.workspace_bytes = workspace_bytes(kernel::gemm, mine, table);
     if (mine.workspace_bytes > 0) mine.workspace = lent.emplace_back(DType::UInt8, mine.workspace_bytes).data();
   });
 }

@@ -19,8 +19,7 @@ constexpr NormShape kShapes[] = {
 
 template <class Args>
 void lend(const CpuTable& table, KernelId<Args> id, Args& args, std::vector<std::byte>& workspace) {
-  const auto bytes = table.kernels[id.index].workspace;
-  args.workspace_bytes = bytes == nullptr ? 0 : bytes(&args);
+  args.workspace_bytes = workspace_bytes(id, args, table);
   workspace.resize(static_cast<size_t>(args.workspace_bytes) + 64);
   args.workspace = reinterpret_cast<void*>((reinterpret_cast<uintptr_t>(workspace.data()) + 63) & ~uintptr_t{63});
 }
