@@ -97,14 +97,10 @@ Tensor slope(ActivationOp op, const ActivationParameters& p, const Tensor& x) {
   }
 }
 
-void check(ActivationOp op, const Tensor& x) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, name(op), ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
-}
-
 }  // namespace
 
 Tensor activation(ActivationOp op, const Tensor& x, const ActivationParameters& parameters) {
-  check(op, x);
+  check_floating(name(op), x);
   const ActivationParameters p = rounded_parameters(op, parameters, x.dtype());
   const Tensor y = Tensor::empty_like(x, x.dtype());
   launch_activation(op, p, nullptr, x, y);
@@ -119,7 +115,7 @@ Tensor activation(ActivationOp op, const Tensor& x, const ActivationParameters& 
 }
 
 void activation_(ActivationOp op, const Tensor& x, const ActivationParameters& parameters) {
-  check(op, x);
+  check_floating(name(op), x);
   if (records_inplace(name(op), x)) return become(name(op), x, activation(op, before_change(x), parameters));
   launch_activation(op, rounded_parameters(op, parameters, x.dtype()), nullptr, x, x);
   x.storage()->bump_version();

@@ -35,7 +35,7 @@ int64_t reduced_count(const Tensor& x, const Shape& dims) {
 }  // namespace
 
 Tensor vector_norm(const Tensor& x, double p, const Shape& dims, bool keepdim) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, "norm: expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating("norm", x);
   if (std::isinf(p) || p < 0)
     DNN_CHECK(x.ndim() == 0 || reduced_count(x, dims) > 0, ValueError, "norm: expected at least one element for p = ", p, ", got shape ",
               x.shape());
@@ -77,7 +77,7 @@ Tensor hypot(const Tensor& x, const Tensor& z) {
 }
 
 Tensor frac(const Tensor& x) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, "frac: expected a floating tensor, got ", x.dtype());
+  check_floating("frac", x);
   return x - unary(UnaryOp::trunc, x);
 }
 

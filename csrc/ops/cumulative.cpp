@@ -81,7 +81,7 @@ Tensor cumprod(const Tensor& x, int64_t dim) {
 
 // dx_i = exp(x_i) * sum over j >= i of g_j exp(-y_j), with the gradient split by sign so that the sums stay in logarithms.
 Tensor logcumsumexp(const Tensor& x, int64_t dim) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, "logcumsumexp: expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating("logcumsumexp", x);
   const int at = wrap_dim("logcumsumexp", dim, x.ndim());
   const Tensor y = run("logcumsumexp", CumulateOp::logsumexp, x, at).values;
   if (any_requires_grad({&x}))

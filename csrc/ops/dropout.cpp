@@ -7,7 +7,7 @@ namespace dnncore::ops {
 namespace {
 
 void check(const Tensor& x, double p) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, "dropout: expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating("dropout", x);
   DNN_CHECK(p >= 0 && p < 1, ValueError, "dropout: expected a probability 0 <= p < 1, got ", p);
 }
 

@@ -185,7 +185,7 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
 // Bins of equal width, the last one closed; low = high takes the range of the data. Entries outside, and NaN, are not counted.
 Tensor histc(const Tensor& x, int64_t bins, double low, double high) {
   const NoGrad no_grad;
-  DNN_CHECK(is_floating(x.dtype()), TypeError, "histc: expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating("histc", x);
   DNN_CHECK(bins > 0, ValueError, "histc: expected bins above 0, got ", bins);
   const Tensor flat = to_dtype(flatten(x.detach(), 0, -1), DType::Float64);
   if (low == high && flat.numel() > 0) {

@@ -25,7 +25,7 @@ Shape per_dim(const char* op, const char* name, const Shape& values, int spatial
 }
 
 void check_input(const char* op, int spatial, const Tensor& x) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, op, ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating(op, x);
   DNN_CHECK(x.ndim() == spatial + 1 || x.ndim() == spatial + 2, ValueError, op, ": expected an input of ", spatial + 2,
             " dimensions (N, C, ...) or ", spatial + 1, " (C, ...), got shape ", x.shape());
   for (int i = x.ndim() - spatial - 1; i < x.ndim(); ++i)

@@ -32,8 +32,7 @@ void check_reduction(ReduceOp op, const Tensor& x, const Shape& dims, int64_t co
   const bool picks = op == ReduceOp::max || op == ReduceOp::min || op == ReduceOp::argmax || op == ReduceOp::argmin;
   DNN_CHECK(!picks || count > 0, ValueError, name(op), ": expected at least one element to choose from, got shape ", x.shape(),
             " reduced over ", dims.empty() ? std::string("all dimensions") : to_string(dims));
-  DNN_CHECK(op != ReduceOp::mean || is_floating(x.dtype()), TypeError, "mean: expected a floating tensor, got ", x.dtype(),
-            "; cast with .float()");
+  if (op == ReduceOp::mean) check_floating("mean", x);
 }
 
 void launch_reduce(ReduceOp op, const Tensor& x, const Tensor& y, const Reduced& reduced) {

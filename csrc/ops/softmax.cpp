@@ -22,10 +22,6 @@ Lines lines_of(const Tensor& x, int dim) {
   return {n * inner == 0 ? 0 : x.numel() / (n * inner), n, inner};
 }
 
-void check_floating(SoftmaxOp op, const Tensor& x) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, name(op), ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
-}
-
 Tensor fused_gradient(SoftmaxOp op, const Tensor& g, const Tensor& y, int dim) {
   const Tensor dx = Tensor::empty_like(y, y.dtype());
   const Tensor dy = in_order_of(dx, g, "softmax"), values = in_order_of(dx, y, "softmax");
@@ -92,7 +88,7 @@ Tensor softmax_of_floats(SoftmaxOp op, const Tensor& input, int dim) {
 }
 
 Tensor with_softmax(SoftmaxOp op, const Tensor& x, int64_t dim) {
-  check_floating(op, x);
+  check_floating(name(op), x);
   const int at = wrap_dim(name(op), dim, x.ndim());
   if (is_half(x.dtype())) return to_dtype(softmax_of_floats(op, to_dtype(x, DType::Float32), at), x.dtype());
   return softmax_of_floats(op, x, at);
@@ -135,7 +131,7 @@ Tensor softmax(const Tensor& x, int64_t dim) { return with_softmax(SoftmaxOp::so
 Tensor log_softmax(const Tensor& x, int64_t dim) { return with_softmax(SoftmaxOp::log_softmax, x, dim); }
 
 Tensor logsumexp(const Tensor& x, const Shape& dims, bool keepdim) {
-  check_floating(SoftmaxOp::logsumexp, x);
+  check_floating("logsumexp", x);
   if (is_half(x.dtype())) return to_dtype(logsumexp(to_dtype(x, DType::Float32), dims, keepdim), x.dtype());
   if (x.ndim() == 0) {
     for (int64_t dim : dims) wrap_dim("logsumexp", dim, 0);
