@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from dnncore import nn
 from dnncore._core import Tensor
@@ -10,7 +10,6 @@ from dnncore.models.classifier import Classifier, checked_classes
 from dnncore.nn import init
 from dnncore.nn.container import run_in_order
 
-_FEATURES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
 _BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 3), 152: (3, 8, 36, 3)}
 
 
@@ -19,7 +18,7 @@ def conv3x3(in_channels: int, out_channels: int, stride: int = 1) -> nn.Module:
     return nn.Conv2d(in_channels, out_channels, 3, stride=stride, padding=1, bias=False)
 
 
-def _projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
+def projection(in_channels: int, out_channels: int, stride: int) -> nn.Module | None:
     """Return the shortcut of a block that changes the shape; None for one that does not."""
     if stride == 1 and in_channels == out_channels:
         return None
@@ -88,7 +87,31 @@ class Bottleneck(nn.Module):
         return output
 
 
-class ResNet(Classifier):
+class Residual(Classifier):
+    """What both kinds of ResNet share: features from the modules that `_FEATURES` names, a head of pooling and a linear layer."""
+
+    _FEATURES: ClassVar[tuple[str, ...]]
+    avgpool: nn.Module
+    fc: nn.Module
+
+    @property
+    def features(self) -> nn.Sequential:
+        """The stem and the stages."""
+        return self._part(**{name: self.get_submodule(name) for name in self._FEATURES})
+
+    @property
+    def head(self) -> nn.Sequential:
+        """Pooling, and the linear layer."""
+        return self._part(avgpool=self.avgpool, flatten=nn.Flatten(), fc=self.fc)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the logits (N, num_classes) of images (N, in_channels, H, W)."""
+        maps = run_in_order([self._modules[name] for name in self._FEATURES], input)
+        logits: Tensor = self.fc(self.avgpool(maps).flatten(1))
+        return logits
+
+
+class ResNet(Residual):
     """ResNet, for images of 224 x 224 pixels, or of about 32 x 32 with `cifar_stem`.
 
     Parameters with 1000 classes: 11,689,512 of depth 18, 21,797,672 of 34, 25,557,032 of 50, 44,549,160 of 101, 60,192,808 of
@@ -117,6 +140,8 @@ class ResNet(Classifier):
     (2, 512, 1, 1)
     """
 
+    _FEATURES = ("conv1", "bn1", "relu", "maxpool", "layer1", "layer2", "layer3", "layer4")
+
     def __init__(
         self, depth: Literal[18, 34, 50, 101, 152], num_classes: int = 1000, *, in_channels: int = 3, cifar_stem: bool = False
     ) -> None:
@@ -141,26 +166,10 @@ class ResNet(Classifier):
         self.fc = nn.Linear(8 * out, num_classes)
         draw(self)
 
-    @property
-    def features(self) -> nn.Sequential:
-        """The stem and the four stages."""
-        return self._part(**{name: self.get_submodule(name) for name in _FEATURES})
-
-    @property
-    def head(self) -> nn.Sequential:
-        """Pooling, and the linear layer."""
-        return self._part(avgpool=self.avgpool, flatten=nn.Flatten(), fc=self.fc)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the logits (N, num_classes) of images (N, in_channels, H, W)."""
-        maps = run_in_order([self._modules[name] for name in _FEATURES], input)
-        logits: Tensor = self.fc(self.avgpool(maps).flatten(1))
-        return logits
-
 
 def _stage(bottleneck: bool, in_channels: int, width: int, count: int, stride: int) -> nn.Sequential:
     block, out = (Bottleneck, 4 * width) if bottleneck else (BasicBlock, width)
-    first = block(in_channels, width, stride, _projection(in_channels, out, stride))
+    first = block(in_channels, width, stride, projection(in_channels, out, stride))
     return nn.Sequential(first, *(block(out, width) for _ in range(count - 1)))
 
 

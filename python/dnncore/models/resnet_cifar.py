@@ -7,11 +7,8 @@ from typing import Any, Literal
 import dnncore as dnn
 from dnncore import nn
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes
-from dnncore.models.resnet import BasicBlock, conv3x3, draw
-from dnncore.nn.container import run_in_order
-
-_FEATURES = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3")
+from dnncore.models.classifier import checked_classes
+from dnncore.models.resnet import BasicBlock, Residual, conv3x3, draw, projection
 
 
 class PadShortcut(nn.Module):
@@ -39,7 +36,7 @@ class PadShortcut(nn.Module):
         return f"new_channels={self.new_channels}, stride={self.stride}"
 
 
-class CifarResNet(Classifier):
+class CifarResNet(Residual):
     """The ResNet of section 4.2 of the paper, for images of 32 x 32 pixels.
 
     Parameters with 10 classes and shortcuts A: 269,722 of depth 20, 464,154 of 32, 658,586 of 44, 853,018 of 56.
@@ -66,6 +63,8 @@ class CifarResNet(Classifier):
     (269722, (2, 10))
     """
 
+    _FEATURES = ("conv1", "bn1", "relu", "layer1", "layer2", "layer3")
+
     def __init__(self, depth: int, num_classes: int = 10, *, in_channels: int = 3, shortcut: Literal["A", "B"] = "A") -> None:
         super().__init__()
         checked_classes("CifarResNet", num_classes, in_channels)
@@ -84,28 +83,10 @@ class CifarResNet(Classifier):
         self.fc = nn.Linear(64, num_classes)
         draw(self)
 
-    @property
-    def features(self) -> nn.Sequential:
-        """The first convolution and the three stages."""
-        return self._part(**{name: self.get_submodule(name) for name in _FEATURES})
-
-    @property
-    def head(self) -> nn.Sequential:
-        """Pooling, and the linear layer."""
-        return self._part(avgpool=self.avgpool, flatten=nn.Flatten(), fc=self.fc)
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Return the logits (N, num_classes) of images (N, in_channels, H, W)."""
-        maps = run_in_order([self._modules[name] for name in _FEATURES], input)
-        logits: Tensor = self.fc(self.avgpool(maps).flatten(1))
-        return logits
-
 
 def _stage(in_channels: int, count: int, shortcut: str) -> nn.Sequential:
     width = 2 * in_channels
-    downsample: nn.Module = PadShortcut(in_channels)
-    if shortcut == "B":
-        downsample = nn.Sequential(nn.Conv2d(in_channels, width, 1, stride=2, bias=False), nn.BatchNorm2d(width))
+    downsample = PadShortcut(in_channels) if shortcut == "A" else projection(in_channels, width, 2)
     return nn.Sequential(BasicBlock(in_channels, width, 2, downsample), *(BasicBlock(width, width) for _ in range(count - 1)))
 
 
