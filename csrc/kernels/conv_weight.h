@@ -69,7 +69,8 @@ struct WeightPlan {
   int64_t n_chunks, h_chunks, w_chunks, chunks;
   int64_t splits;                      // of the chunks, added in their order at the end
   int64_t items, items_per_task;       // (split, block)
-  int64_t finish_units, finish_tasks;  // (block, vector of output channels): a phase of its own where there are splits
+  int64_t finish_c, finish_k;          // parts of a block, of 16 input channels and of a vector of output channels
+  int64_t finish_units, finish_tasks;  // (block, part): a phase of its own where there are splits
   int64_t sums;                        // elements of a block with its bias gradient
   double nanoseconds;
 };

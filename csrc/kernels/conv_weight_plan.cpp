@@ -165,7 +165,9 @@ WeightPlan make_weight_plan(const ConvShape& s) {
   plan.splits = std::clamp<int64_t>(splits, 1, std::max<int64_t>(1, plan.chunks));
   plan.items = plan.blocks * plan.splits;
   plan.items_per_task = std::clamp<int64_t>(static_cast<int64_t>(20e3 * static_cast<double>(plan.items) / plan.nanoseconds), 1, plan.items);
-  plan.finish_units = plan.blocks * ceil_div(plan.largest.k.size(), plan.lanes);
+  plan.finish_c = plan.turned ? 1 : ceil_div(plan.largest.c.size(), 16);
+  plan.finish_k = plan.finish_c > 2 ? 1 : ceil_div(plan.largest.k.size(), plan.lanes);
+  plan.finish_units = plan.blocks * plan.finish_c * plan.finish_k;
   plan.finish_tasks = plan.splits > 1 ? std::clamp<int64_t>(plan.items * plan.sums >> 15, 1, std::min<int64_t>(plan.finish_units, 64)) : 0;
   return plan;
 }
