@@ -2,6 +2,8 @@
 // for every filter row with sums that stay in registers; [add up the splits]. At last sums turn into (k, c, filter).
 #include "kernels/conv_weight.h"
 
+#include <utility>
+
 #include "core/launch.h"
 #include "kernels/conv_depthwise.h"
 #include "kernels/transpose.h"
@@ -128,16 +130,33 @@ class WeightGradient {
   T* splits() const { return static_cast<T*>(args_.workspace); }
   T* bias_sums(T* sums, const WeightBlock& block) const { return sums + plan_.sums - block.k.size(); }
 
-  // What a chunk reads of dy, to be fetched while the one before is multiplied (VGG's first layer 63 -> 88 GF/s): where it lies together.
+  // What the next chunk copies, to be fetched to L2 by the last products of this one, each a line of every pixel (VGG's first layer 63 ->
+  // 88 GF/s).
   struct Lines {
-    const char* next;
-    int64_t left;
+    struct Run {
+      const char* at;
+      int64_t step, lines;  // bytes between pixels; of a pixel
+    };
+    Run runs[2];
+    int64_t wait;  // products until the first one
+
+    Run next() {
+      if (wait-- > 0) return {runs[0].at, 0, 0};
+      for (Run& run : runs)
+        if (run.lines > 0) return {std::exchange(run.at, run.at + 64), run.step, run.lines--};
+      return {runs[0].at, 0, 0};
+    }
   };
   Lines lines_ahead(const WeightBlock& block, int64_t index, int64_t end) const {
-    if (index >= end || block.k.size() != s_.y_pixel) return {static_cast<const char*>(args_.dy), 0};
+    if (index >= end) return {{{static_cast<const char*>(args_.dy), 0, 0}, {}}, 0};
     const WeightChunk chunk = weight_chunk(s_, plan_, index);
-    const int64_t pixels = chunk.n.size() * chunk.h.size() * chunk.w.size();
-    return {reinterpret_cast<const char*>(dy_at(block, chunk, 0, 0)), pixels * s_.y_pixel * plan_.size / 64};
+    const auto run = [&](const T* at, int64_t pixel, int64_t count) {
+      return typename Lines::Run{reinterpret_cast<const char*>(at), pixel * plan_.size, ceil_div(count * plan_.size, 64)};
+    };
+    Lines lines{{run(dy_at(block, chunk, 0, 0), s_.y_pixel, block.k.size()), {}}, 0};
+    if (s_.stride.w == 1 && s_.stride.h == 1) lines.runs[1] = run(x_at(block, chunk), s_.x_pixel, block.c.size());
+    lines.wait = products_of(block) - lines.runs[0].lines - lines.runs[1].lines;
+    return lines;
   }
 
   void add_chunk(const WeightBlock& block, const WeightChunk& chunk, Lines ahead, T* sums, T* copies) const {
@@ -222,6 +241,22 @@ class WeightGradient {
   const T* dy_at(const WeightBlock& block, const WeightChunk& chunk, int64_t n, int64_t h) const {
     const int64_t pixel = (((chunk.n.begin + n) * s_.out.d + chunk.d) * s_.out.h + chunk.h.begin + h) * s_.out.w + chunk.w.begin;
     return static_cast<const T*>(args_.dy) + pixel * s_.y_pixel + block.group * (s_.k / s_.groups) + block.k.begin;
+  }
+
+  const T* x_at(const WeightBlock& block, const WeightChunk& chunk) const {
+    const int64_t row = std::max<int64_t>(0, chunk.h.begin * s_.stride.h - s_.pad.h);
+    const int64_t pixel = ((chunk.n.begin * s_.in.d + std::min(chunk.d * s_.stride.d, s_.in.d - 1)) * s_.in.h + row) * s_.in.w;
+    return static_cast<const T*>(args_.x) + pixel * s_.x_pixel + block.group * (s_.c / s_.groups) + block.c.begin;
+  }
+
+  // Tiles of a chunk.
+  int64_t products_of(const WeightBlock& block) const {
+    const WeightStrip strip = weight_strip(s_, plan_, block, plan_.largest_chunk);
+    const int64_t rows = plan_.turned ? block.k.size() : strip.adjacent;
+    const int64_t vectors = ceil_div(plan_.turned ? strip.adjacent : block.k.size(), kLanes);
+    const int64_t tiles =
+        vectors / kWeightWidth * ceil_div(rows, max_rows(kWeightWidth)) + vectors % kWeightWidth * ceil_div(rows, max_rows(1));
+    return block.d.size() * strip.filter_rows * tiles;
   }
 
   // dy in panels of kWeightWidth vectors of output channels (the last may have one), pixels one after the other; its sums to `bias`.
@@ -327,13 +362,12 @@ class WeightGradient {
   void run_tiles(WeightTile<T>& tile, Lines& ahead, int64_t rows, int64_t vectors) const {
     flatten(tile);
     const int64_t strips = ceil_div(rows, max_rows(static_cast<int>(vectors)));
-    const int64_t height = rows / strips, higher = rows % strips, pixels = tile.planes * tile.rows * tile.steps;
+    const int64_t height = rows / strips, higher = rows % strips;
     for (int64_t i = 0; i < strips; ++i) {
       const int64_t mine = height + (i < higher);
-      tile.ahead = ahead.next;
-      tile.ahead_step = ahead.left > 0 ? 64 : 0;
-      ahead.next += pixels * tile.ahead_step;
-      ahead.left -= pixels;
+      const auto fetched = ahead.next();
+      tile.ahead = fetched.at;
+      tile.ahead_step = fetched.step;
       tiles_.kernels[vectors - 1][mine - 1](tile);
       tile.a += mine;
       tile.sums += mine * tile.ld;
