@@ -66,11 +66,23 @@ void sum_rows(const PoolShape& s, const T* image, const Reach& d, const Reach& h
           });
 }
 
+template <int Width, class T>
+void forward_tiles(const AvgPoolArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  const Divider<T> divide(args.divisor.fixed != 0 ? args.divisor.fixed : s.taps());
+  for_each_tile<T>(
+      s, tasks, [&](int64_t x, int64_t y, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        Vec<T> sum[1];
+        sum_window<vectors, Width>(s, static_cast<const T*>(args.x) + x, {0, 0, 1}, {0, 0, s.filter.h}, {0, 0, s.filter.w}, lanes, sum);
+        store_channels<vectors>(divide(sum[0]), static_cast<T*>(args.y) + y, lanes);
+      });
+}
+
 template <bool kStream, class T>
 void forward(const AvgPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
-  for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
+  for_each_block(window_blocks(s), tasks, [&](const PoolBlock& block) {
     const int64_t ph = block.row % s.out.h, pd = block.row / s.out.h % s.out.d;
     const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c;
     const Reach d = dims.d.reach(pd), h = dims.h.reach(ph);
@@ -90,6 +102,19 @@ void forward(const AvgPoolArgs& args, const Tasks& tasks) {
           });
     }
   });
+}
+
+template <class T>
+void backward_tiles(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  const Divider<T> divide(args.divisor.fixed != 0 ? args.divisor.fixed : s.taps());
+  for_each_tile<T>(
+      s, tasks, [&](int64_t x, int64_t y, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        const Vec<T> share = divide(load_channels<vectors>(static_cast<const T*>(args.dy) + y, lanes));
+        T* dx = static_cast<T*>(args.dx) + x;
+        for (int64_t fh = 0; fh < s.filter.h; ++fh, dx += s.in.w * s.c)
+          for (int64_t fw = 0; fw < s.filter.w; ++fw) store_channels<vectors>(share, dx + fw * s.c, lanes);
+      });
 }
 
 // A row of dx: what its windows lie above, and the divisors.
@@ -172,7 +197,7 @@ template <bool kStream, class T>
 void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
-  for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
+  for_each_block(gradient_blocks(s), tasks, [&](const PoolBlock& block) {
     const Row<T> row{s,
                      dims,
                      args.divisor,
@@ -197,12 +222,14 @@ void backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
 template <class T>
 void forward_of(const AvgPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
+  if (are_few_tiles(s)) return s.filter.w == 2 ? forward_tiles<2, T>(args, tasks) : forward_tiles<0, T>(args, tasks);
   with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) { forward<stream(), T>(args, tasks); });
 }
 
 template <class T>
 void backward_of(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
+  if (are_few_tiles(s)) return backward_tiles<T>(args, tasks);
   with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks), [&](auto stream) { backward<stream(), T>(args, tasks); });
 }
 
@@ -214,7 +241,7 @@ void avg_pool(const AvgPoolArgs& args, const Tasks& tasks) {
 
 Schedule avg_pool_schedule(const AvgPoolArgs& args) {
   const PoolShape& s = args.shape;
-  return pool_schedule(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), 0.03 * static_cast<double>(s.x_bytes() + s.y_bytes()));
+  return pool_schedule(window_blocks(s), 0.03 * static_cast<double>(s.x_bytes() + s.y_bytes()));
 }
 
 void avg_pool_backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
@@ -223,7 +250,7 @@ void avg_pool_backward(const AvgPoolBackwardArgs& args, const Tasks& tasks) {
 
 Schedule avg_pool_backward_schedule(const AvgPoolBackwardArgs& args) {
   const PoolShape& s = args.shape;
-  return pool_schedule(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), 0.03 * static_cast<double>(s.x_bytes() + s.y_bytes()));
+  return pool_schedule(gradient_blocks(s), 0.03 * static_cast<double>(s.x_bytes() + s.y_bytes()));
 }
 
 }  // namespace dnncore::DNNCORE_ISA

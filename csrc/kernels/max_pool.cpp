@@ -73,12 +73,23 @@ DNN_INLINE void pool_window(const PoolRows& rows, const T* x, int64_t across, in
   }
 }
 
+template <int Width, class T, class Position>
+void forward_tiles(const MaxPoolArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  const PoolRows rows = rows_of(s, PoolDims(s), {0, 0, 1}, {0, 0, s.filter.h});
+  for_each_tile<T>(
+      s, tasks, [&](int64_t x, int64_t y, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        pool_window<false, vectors, Width>(rows, static_cast<const T*>(args.x) + x, s.filter.w, s.c, 0, lanes, static_cast<T*>(args.y) + y,
+                                           at_position<Position>(args.positions, y));
+      });
+}
+
 template <bool kStream, class T, class Position>
 void forward(const MaxPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
   const int64_t step = dims.w.dilation * s.c;
-  for_each_block(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), tasks, [&](const PoolBlock& block) {
+  for_each_block(window_blocks(s), tasks, [&](const PoolBlock& block) {
     const PoolRows rows = rows_of(s, dims, dims.d.reach(block.row / s.out.h % s.out.d), dims.h.reach(block.row % s.out.h));
     const T* image = static_cast<const T*>(args.x) + block.row / (s.out.h * s.out.d) * s.in.count() * s.c + block.c + rows.first;
     for (int64_t pw = block.begin; pw < block.end; ++pw) {
@@ -174,12 +185,25 @@ void give(const MaxPoolBackwardArgs& args, const PoolDims& dims, const PoolBlock
       });
 }
 
+template <class T, class Position>
+void backward_tiles(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
+  const PoolShape& s = args.shape;
+  for_each_tile<T>(
+      s, tasks, [&](int64_t x, int64_t y, auto vectors, int64_t lanes) __attribute__((always_inline)) {
+        const Share<vectors, T, Position> share(args, y, lanes);
+        T* dx = static_cast<T*>(args.dx) + x;
+        for (int64_t fh = 0; fh < s.filter.h; ++fh, dx += s.in.w * s.c)
+          for (int64_t fw = 0; fw < s.filter.w; ++fw)
+            store_channels<vectors>(share.add_to(Vec<T>::zero(), fh * s.filter.w + fw), dx + fw * s.c, lanes);
+      });
+}
+
 template <bool kStream, class T, class Position>
 void backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
   const PoolDims dims(s);
   const bool plain = !s.adaptive && dims.w.dilation == 1;
-  for_each_block(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), tasks, [&](const PoolBlock& block) {
+  for_each_block(gradient_blocks(s), tasks, [&](const PoolBlock& block) {
     const Owners d = dims.d.owners(block.row / s.in.h % s.in.d), h = dims.h.owners(block.row % s.in.h);
     T* const row = static_cast<T*>(args.dx) + block.row * s.in.w * s.c + block.c;
     const bool one = d.end - d.begin == 1 && h.end - h.begin == 1 && dims.d.tap(d.begin, block.row / s.in.h % s.in.d) >= 0 &&
@@ -225,17 +249,23 @@ void with_position(const PoolShape& s, Fn&& fn) {
 template <class T>
 void forward_of(const MaxPoolArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
-  with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) {
-    if (args.positions == nullptr) return forward<stream(), T, NoPosition>(args, tasks);
-    with_position(s, [&](auto position) { forward<stream(), T, decltype(position)>(args, tasks); });
-  });
+  const auto pool = [&](auto position) {
+    using Position = decltype(position);
+    if (are_few_tiles(s)) return s.filter.w == 2 ? forward_tiles<2, T, Position>(args, tasks) : forward_tiles<0, T, Position>(args, tasks);
+    with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) { forward<stream(), T, Position>(args, tasks); });
+  };
+  args.positions == nullptr ? pool(NoPosition{}) : with_position(s, pool);
 }
 
 template <class T>
 void backward_of(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
   const PoolShape& s = args.shape;
-  with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks),
-              [&](auto stream) { with_position(s, [&](auto position) { backward<stream(), T, decltype(position)>(args, tasks); }); });
+  with_position(s, [&](auto position) {
+    using Position = decltype(position);
+    if (are_few_tiles(s)) return backward_tiles<T, Position>(args, tasks);
+    with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks),
+                [&](auto stream) { backward<stream(), T, Position>(args, tasks); });
+  });
 }
 
 }  // namespace
@@ -246,7 +276,7 @@ void max_pool(const MaxPoolArgs& args, const Tasks& tasks) {
 
 Schedule max_pool_schedule(const MaxPoolArgs& args) {
   const PoolShape& s = args.shape;
-  return pool_schedule(PoolBlocks(s.n * s.out.d * s.out.h, s.out, s.c, s.taps()), 0.04 * static_cast<double>(s.x_bytes() + s.y_bytes()));
+  return pool_schedule(window_blocks(s), 0.04 * static_cast<double>(s.x_bytes() + s.y_bytes()));
 }
 
 void max_pool_backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
@@ -255,7 +285,7 @@ void max_pool_backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
 
 Schedule max_pool_backward_schedule(const MaxPoolBackwardArgs& args) {
   const PoolShape& s = args.shape;
-  return pool_schedule(PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1), 0.04 * static_cast<double>(s.x_bytes() + s.y_bytes()));
+  return pool_schedule(gradient_blocks(s), 0.04 * static_cast<double>(s.x_bytes() + s.y_bytes()));
 }
 
 void max_pool_indices(const MaxPoolIndicesArgs& args, const Tasks& tasks) {

@@ -143,6 +143,35 @@ DNN_INLINE void prefetch_channels(const T* p) {
   for (int i = 0; i < Vectors * Vec<T>::N; i += kStep) __builtin_prefetch(p + i, 0, 2);
 }
 
+// --- Windows side by side that cover the image, of few channels ---
+
+inline bool are_few_tiles(const PoolShape& s) {
+  const PoolDims dims(s);
+  const int64_t pixel = s.c * static_cast<int64_t>(itemsize(s.dtype));
+  const auto tile = [](const PoolDim& dim) { return dim.pad == 0 && dim.stride == dim.filter && dim.in == dim.out * dim.filter; };
+  return !s.adaptive && s.filter.d == 1 && (pixel < kVecBytes || (pixel == kVecBytes && s.x_bytes() < kStreamBytes)) &&
+         dims.h.dilation == 1 && dims.w.dilation == 1 && tile(dims.d) && tile(dims.h) && tile(dims.w);
+}
+
+inline PoolBlocks window_blocks(const PoolShape& s) { return {s.n * s.out.d * s.out.h, s.out, s.c, s.taps()}; }
+inline PoolBlocks gradient_blocks(const PoolShape& s) {
+  return are_few_tiles(s) ? window_blocks(s) : PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1);
+}
+
+// Calls fn(element of x, element of y, vectors, lanes) for the first pixels of windows, in their order. A pixel is a whole vector: what
+// that has beyond the pixel is overwritten by the next ones. Only the last windows of a block take no more than their pixels (vectors = 0).
+// Pixel by pixel with masks, an average of 2 x 2 took four times as long.
+template <class T, class Fn>
+DNN_INLINE void for_each_tile(const PoolShape& s, const Tasks& tasks, Fn&& fn) {
+  for_each_block(window_blocks(s), tasks, [&](const PoolBlock& block) {
+    const int64_t x = block.row * s.filter.h * s.in.w * s.c, y = block.row * s.out.w * s.c;
+    const int64_t last = std::max(block.begin, block.end - (Vec<T>::N - 1) / s.c);
+    int64_t pw = block.begin;
+    for (; pw < last; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, std::integral_constant<int, 1>{}, Vec<T>::N);
+    for (; pw < block.end; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, std::integral_constant<int, 0>{}, s.c);
+  });
+}
+
 // --- The elements of a row of a gradient, from the windows along it ---
 
 // Of windows that share no element: give(p, i, vectors, lanes, put) calls put(tap, gradient vectors) for every tap of window p in
