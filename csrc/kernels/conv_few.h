@@ -26,6 +26,11 @@ DNN_INLINE void transpose_halves(Vec<T> (&r)[kMostFew<T>]) {
   }
 }
 
+template <class Half, class T, int... I>
+DNN_INLINE Half half_of(Vec<T> a, bool upper, std::integer_sequence<int, I...>) {
+  return upper ? __builtin_shufflevector(a.v, a.v, (static_cast<int>(sizeof...(I)) + I)...) : __builtin_shufflevector(a.v, a.v, I...);
+}
+
 }  // namespace detail
 
 template <class T>
@@ -46,31 +51,41 @@ struct FewTile {
   bool add;                   // to what y holds
 };
 
-// sums[channel][pixel] of a vector of pixels to y[pixel][channel]: the two halves of the vectors are turned at once.
 template <class T, int MR>
-__attribute__((noinline)) void store_few(const FewTile<T>& tile, const T* sums, T* y, int64_t live) {
-  constexpr int N = Vec<T>::N, H = kMostFew<T>;
+__attribute__((noinline)) void add_old(const FewTile<T>& tile, const T* y, int64_t live, Vec<T> (&r)[kMostFew<T>]) {
+  constexpr int H = kMostFew<T>;
+  for (int i = 0; i < H; ++i) {
+    T old[2 * H] = {};
+    if (i < live) std::memcpy(old, y + i * tile.y_pixel, MR * sizeof(T));
+    if (i + H < live) std::memcpy(old + H, y + (i + H) * tile.y_pixel, MR * sizeof(T));
+    r[i] = Vec<T>::load(old) + r[i];
+  }
+}
+
+// sums[channel] of a vector of pixels to y[pixel][channel]: the two halves of the vectors are turned at once.
+template <class T, int MR>
+DNN_INLINE void store_few(const FewTile<T>& tile, const Vec<T> (&sums)[MR], T* y, int64_t live) {
+  constexpr int H = kMostFew<T>;
+  typedef T Half __attribute__((vector_size(kVecBytes / 2)));
   Vec<T> r[H];
   DNN_UNROLL
-  for (int i = 0; i < H; ++i) r[i] = i < MR ? Vec<T>::load(sums + i * N) : Vec<T>::zero();
+  for (int i = 0; i < H; ++i) r[i] = i < MR ? sums[i] : Vec<T>::zero();
   detail::transpose_halves<H / 2>(r);
   const Vec<T> bias = Vec<T>::load(tile.bias), lowest = Vec<T>::set(tile.lowest);
+  if (tile.add) [[unlikely]]
+    add_old<T, MR>(tile, y, live, r);
   // Where pixels are dense, a pixel's store may spill into the places of the next ones, which are written after it.
   const int64_t spilling = tile.y_pixel == MR ? live - (H + MR - 1) / MR + 1 : 0;
-  T turned[H][N];
   DNN_UNROLL
-  for (int i = 0; i < H; ++i) {
-    if (tile.add) {
-      T old[N] = {};
-      if (i < live) std::memcpy(old, y + i * tile.y_pixel, MR * sizeof(T));
-      if (i + H < live) std::memcpy(old + H, y + (i + H) * tile.y_pixel, MR * sizeof(T));
-      r[i] = Vec<T>::load(old) + r[i];
-    }
-    max(lowest, r[i] + bias).store(turned[i]);
-  }
-  for (int64_t i = 0; i < live; ++i) {
-    const T* from = turned[i % H] + (i < H ? 0 : H);
-    std::memcpy(y + i * tile.y_pixel, from, i < spilling ? H * sizeof(T) : MR * sizeof(T));
+  for (int i = 0; i < H; ++i) r[i] = max(lowest, r[i] + bias);
+  DNN_UNROLL
+  for (int i = 0; i < 2 * H; ++i) {
+    if (i >= live) return;
+    const Half pixel = detail::half_of<Half>(r[i % H], i >= H, std::make_integer_sequence<int, H>{});
+    if (i < spilling)
+      std::memcpy(y + i * tile.y_pixel, &pixel, sizeof(Half));
+    else
+      std::memcpy(y + i * tile.y_pixel, &pixel, MR * sizeof(T));
   }
 }
 
@@ -97,13 +112,8 @@ void few_tile_kernel(const FewTile<T>& tile) {
       }
     }
   }
-  alignas(64) T sums[NRV][MR][Vec<T>::N];
   DNN_UNROLL
-  for (int v = 0; v < NRV; ++v) {
-    DNN_UNROLL
-    for (int i = 0; i < MR; ++i) acc[v][i].store(sums[v][i]);
-  }
-  for (int v = 0; v < NRV; ++v) store_few<T, MR>(tile, sums[v][0], tile.y + v * tile.y_vector, tile.live[v]);
+  for (int v = 0; v < NRV; ++v) store_few<T, MR>(tile, acc[v], tile.y + v * tile.y_vector, tile.live[v]);
 }
 
 template <class T>
@@ -169,48 +179,70 @@ class FewConvolution {
     T* const strips = reinterpret_cast<T*>(scratch_.strips);
     for (int64_t plane = region.planes.begin; plane < region.planes.end; ++plane)
       copy_strip(region, block, strip, plane, strips + (plane - region.planes.begin) * strip.plane);
+    set_bias(region.group, block);
     // Planes with the same taps fill a tile together where one row does not.
+    int64_t runs = 0;
     const int64_t together = region.cols.size() <= N && p_.out.d == 1 ? kFewVectors : 1;
-    for (int64_t plane = region.planes.begin; plane < region.planes.end; plane += together)
-      for (int64_t row = region.rows.begin; row < region.rows.end; ++row)
-        multiply_row(region, block, strip, plane, std::min(together, region.planes.end - plane), row);
-  }
-
-  void copy_strip(const Region& region, int64_t block, const Strip& strip, int64_t plane, T* out) const {
-    const auto& [d, h, w, first_tap] = region.phase;
-    const Range channels = channels_of(block);
-    const T* x = static_cast<const T*>(p_.x) + plane / d.count * p_.in.count() * p_.x_pixel + region.group * p_.c + channels.begin;
-    for (int64_t td = 0; td < d.taps; ++td) {
-      const int64_t source_plane = d.source(plane % d.count, td);
-      if (!d.inside(source_plane)) continue;
-      for (int64_t r = 0; r < strip.rows; ++r) {
-        const int64_t q = h.source(region.rows.begin, 0) + r * h.gather;
-        if (!h.inside(q)) continue;
-        copy_row(w, w.source(region.cols.begin, 0), x + (source_plane * p_.in.h + q) * p_.in.w * p_.x_pixel, channels.size(), strip,
-                 out + td * strip.plane_tap + r * strip.row);
+    for (int64_t plane = region.planes.begin; plane < region.planes.end; plane += together) {
+      bool whole = false;  // the rows of the filter that the last row met
+      for (int64_t row = region.rows.begin; row < region.rows.end; ++row) {
+        const bool meets_all = h.inside(h.source(row, 0)) && h.inside(h.source(row, h.taps - 1));
+        if (!meets_all || !whole) runs = list_runs(region.phase, strip, plane, row, channels_of(block).size());
+        whole = meets_all;
+        multiply_row(region, block, strip, plane, std::min(together, region.planes.end - plane), row, runs);
       }
     }
   }
 
-  // Columns outside the input are zero, and so are those that only fill vectors.
-  void copy_row(const Axis& w, int64_t first, const T* x, int64_t channels, const Strip& strip, T* out) const {
+  // Long before it is read as vectors: set for every row, it took a quarter of the time of a layer of one channel.
+  void set_bias(int64_t group, int64_t block) const {
+    constexpr int64_t H = kMostFew<T>;
+    T* const bias = reinterpret_cast<T*>(scratch_.tile);
+    std::fill_n(bias, 2 * H, T{0});
+    for (int64_t k = 0; k < p_.k && block + 1 == plan_.blocks && p_.bias != nullptr; ++k)
+      bias[k] = bias[k + H] = static_cast<const T*>(p_.bias)[group * p_.k + k];
+  }
+
+  void copy_strip(const Region& region, int64_t block, const Strip& strip, int64_t plane, T* out) const {
+    const Axis &d = region.phase.d, &w = region.phase.w;
+    const Range channels = channels_of(block);
+    const T* x = static_cast<const T*>(p_.x) + plane / d.count * p_.in.count() * p_.x_pixel + region.group * p_.c + channels.begin;
     for (int64_t b = 0; b < w.step; ++b) {
-      const int64_t start = first + b * w.gather, distance = w.step * w.gather;
-      const int64_t begin = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -start), distance), 0, strip.remainder);
-      const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - start), distance), begin, strip.remainder);
-      T* const to = out + b * strip.remainder;
-      turn_pixels(to + begin, x + (start + begin * distance) * p_.x_pixel, distance * p_.x_pixel, channels, end - begin, strip.channel);
-      for (int64_t c = 0; c < channels; ++c) {
-        std::fill_n(to + c * strip.channel, begin, T{0});
-        std::fill_n(to + c * strip.channel + end, strip.remainder - end, T{0});
-      }
+      const Columns cols = columns_of(w, w.source(region.cols.begin, 0) + b * w.gather, strip.remainder);
+      for_each_source_row(p_, region, plane, strip.rows, [&](int64_t td, int64_t r, int64_t source_row) {
+        copy_row(cols, x + source_row * p_.in.w * p_.x_pixel, channels.size(), strip,
+                 out + td * strip.plane_tap + r * strip.row + b * strip.remainder);
+      });
+    }
+  }
+
+  // Of a row of the strip: [begin, end) lie inside the input, from its pixel `first`, `distance` apart.
+  struct Columns {
+    int64_t begin, end, first, distance;
+  };
+  static Columns columns_of(const Axis& w, int64_t start, int64_t count) {
+    const int64_t distance = w.step * w.gather;
+    const int64_t begin = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -start), distance), 0, count);
+    const int64_t end = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - start), distance), begin, count);
+    return {begin, end, start + begin * distance, distance};
+  }
+
+  // Columns outside the input are zero, and so are those that only fill vectors.
+  void copy_row(const Columns& cols, const T* x, int64_t channels, const Strip& strip, T* out) const {
+    turn_pixels(out + cols.begin, x + cols.first * p_.x_pixel, cols.distance * p_.x_pixel, channels, cols.end - cols.begin, strip.channel);
+    for (int64_t c = 0; c < channels; ++c) {
+      std::fill_n(out + c * strip.channel, cols.begin, T{0});
+      std::fill_n(out + c * strip.channel + cols.end, strip.remainder - cols.end, T{0});
     }
   }
 
   // out[channel][pixel] from x[pixel][channel].
   static void turn_pixels(T* out, const T* x, int64_t x_step, int64_t channels, int64_t pixels, int64_t out_step) {
     constexpr int N = Vec<T>::N;
-    if (x_step == 1) return static_cast<void>(std::copy_n(x, pixels, out));
+    if (x_step == 1) {
+      for (; pixels >= N; pixels -= N, x += N, out += N) Vec<T>::load(x).store(out);
+      return static_cast<void>(std::copy_n(x, pixels, out));
+    }
     if (channels < N / 4) {
       for (int64_t c = 0; c < channels; ++c)
         for (int64_t i = 0; i < pixels; ++i) out[c * out_step + i] = x[i * x_step + c];
@@ -237,46 +269,41 @@ class FewConvolution {
   // Along the taps of a row where they are more than the channels and adjacent, else along the channels.
   bool runs_along_taps(const Axis& w, int64_t channels) const { return w.step == 1 && w.taps > channels; }
 
-  int64_t list_runs(const Region& region, const Strip& strip, int64_t plane, int64_t row, int64_t channels) const {
-    const auto& [d, h, w, first_tap] = region.phase;
+  // From the first row of the strip that the output row meets.
+  int64_t list_runs(const Phase& phase, const Strip& strip, int64_t plane, int64_t row, int64_t channels) const {
+    const Axis &h = phase.h, &w = phase.w;
     const bool along_taps = runs_along_taps(w, channels);
     Run* run = scratch_.runs;
-    for (int64_t td = 0; td < d.taps; ++td) {
-      if (!d.inside(d.source(plane % d.count, td))) continue;
-      for (int64_t th = 0; th < h.taps; ++th) {
-        if (!h.inside(h.source(row, th))) continue;
-        const int64_t at = td * strip.plane_tap + ((row - region.rows.begin) * h.step + th * h.tap_step) * strip.row;
-        const int64_t tap = first_tap + (td * h.taps + th) * w.taps;
-        for (int64_t c = 0; along_taps && c < channels; ++c) *run++ = {at + c * strip.channel, (tap * channels + c) * p_.k, w.taps};
-        for (int64_t tw = 0; !along_taps && tw < w.taps; ++tw) {
-          const int64_t column = tw * w.tap_step;
-          *run++ = {at + column % w.step * strip.remainder + column / w.step, (tap + tw) * channels * p_.k, channels};
-        }
+    for_each_filter_row(p_, phase, plane, row, [&](int64_t td, int64_t th, int64_t tap, int64_t) {
+      const int64_t at = td * strip.plane_tap + th * h.tap_step * strip.row;
+      for (int64_t c = 0; along_taps && c < channels; ++c) *run++ = {at + c * strip.channel, (tap * channels + c) * p_.k, w.taps};
+      for (int64_t tw = 0; !along_taps && tw < w.taps; ++tw) {
+        const int64_t column = tw * w.tap_step;
+        *run++ = {at + column % w.step * strip.remainder + column / w.step, (tap + tw) * channels * p_.k, channels};
       }
-    }
+    });
     return run - scratch_.runs;
   }
 
-  void multiply_row(const Region& region, int64_t block, const Strip& strip, int64_t plane, int64_t planes, int64_t row) const {
+  void multiply_row(const Region& region, int64_t block, const Strip& strip, int64_t plane, int64_t planes, int64_t row,
+                    int64_t runs) const {
     constexpr int N = Vec<T>::N;
     const auto& w = region.phase.w;
     const int64_t channels = channels_of(block).size(), cols = region.cols.size();
     const bool is_last = block + 1 == plan_.blocks;
-    T bias[N] = {};
-    for (int64_t k = 0; k < p_.k && is_last && p_.bias != nullptr; ++k)
-      bias[k] = bias[k + N / 2] = static_cast<const T*>(p_.bias)[region.group * p_.k + k];
     FewTile<T> tile;
     tile.x_step = runs_along_taps(w, channels) ? w.tap_step : strip.channel;
     tile.w_step = runs_along_taps(w, channels) ? channels * p_.k : p_.k;
     tile.panel = panel_at(region.group, channels_of(block).begin);
     tile.runs = scratch_.runs;
-    tile.count = list_runs(region, strip, plane, row, channels);
+    tile.count = runs;
     tile.y_pixel = w.out_step * p_.y_pixel;
-    tile.bias = bias;
+    tile.bias = reinterpret_cast<const T*>(scratch_.tile);
     tile.lowest = is_last && p_.activation == Activation::Relu ? T{0} : -std::numeric_limits<T>::infinity();
     tile.add = block > 0;
     T* const y = static_cast<T*>(p_.y) + output_offset(p_, region, plane, row);
-    const T* const x = reinterpret_cast<const T*>(scratch_.strips) + (plane - region.planes.begin) * strip.plane;
+    const T* const x = reinterpret_cast<const T*>(scratch_.strips) + (plane - region.planes.begin) * strip.plane +
+                       (row - region.rows.begin) * region.phase.h.step * strip.row;
     const auto& kernels = few_tiles().kernels;
     if (planes > 1) {
       tile.vector = strip.plane, tile.y_vector = p_.out.count() * p_.y_pixel;

@@ -1,8 +1,9 @@
 // Convolution and its gradient for the data, as one implicit matrix product. See conv.h for the contract, conv_plan.cpp for the choices,
-// conv_panels.h and conv_few.h for the work.
+// conv_panels.h, conv_few.h and conv_spread.h for the work.
 #include "kernels/conv_depthwise.h"
 #include "kernels/conv_few.h"
 #include "kernels/conv_panels.h"
+#include "kernels/conv_spread.h"
 #include "kernels/conv_winograd.h"
 
 namespace dnncore {
@@ -22,6 +23,7 @@ void run_by(const Problem& problem, const Plan& plan, const Tasks& tasks) {
 
 template <class T>
 void run(const Problem& problem, const ConvPlan& plan, const Tasks& tasks) {
+  if (plan.spread) return run_by<SpreadConvolution<T>>(problem, plan, tasks);
   plan.few ? run_by<FewConvolution<T>>(problem, plan, tasks) : run_by<PanelConvolution<T>>(problem, plan, tasks);
 }
 

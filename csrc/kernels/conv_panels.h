@@ -123,26 +123,20 @@ class PanelConvolution {
 
   // What lies outside the input: rows are left out, columns are zero.
   void copy_strip(const Region& region, int64_t block, const Strip& strip, int64_t plane, T* out) const {
-    const auto& [d, h, w, first_tap] = region.phase;
+    const Axis &d = region.phase.d, &w = region.phase.w;
     const Range channels = channels_of(block);
     const T* x = static_cast<const T*>(p_.x) + plane / d.count * p_.in.count() * p_.x_pixel + region.group * p_.c + channels.begin;
-    const int64_t source_row = h.source(region.rows.begin, 0), source_col = w.source(region.cols.begin, 0);
+    const int64_t source_col = w.source(region.cols.begin, 0);
     // Columns first <= q < last lie inside.
     const int64_t first = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, -source_col), w.gather), 0, strip.cols);
     const int64_t last = std::clamp<int64_t>(ceil_div(std::max<int64_t>(0, w.extent - source_col), w.gather), first, strip.cols);
-    for (int64_t td = 0; td < d.taps; ++td) {
-      const int64_t source_plane = d.source(plane % d.count, td);
-      if (!d.inside(source_plane)) continue;
-      for (int64_t r = 0; r < strip.rows; ++r) {
-        const int64_t q = source_row + r * h.gather;
-        if (!h.inside(q)) continue;
-        T* row = out + td * strip.plane_tap + r * strip.row;
-        std::fill_n(row, first * plan_.pitch, T{0});
-        std::fill_n(row + last * plan_.pitch, (strip.cols - last) * plan_.pitch, T{0});
-        copy_pixels(row + first * plan_.pitch, x + ((source_plane * p_.in.h + q) * p_.in.w + source_col + first * w.gather) * p_.x_pixel,
-                    w.gather * p_.x_pixel, last - first, channels.size());
-      }
-    }
+    for_each_source_row(p_, region, plane, strip.rows, [&](int64_t td, int64_t r, int64_t source_row) {
+      T* row = out + td * strip.plane_tap + r * strip.row;
+      std::fill_n(row, first * plan_.pitch, T{0});
+      std::fill_n(row + last * plan_.pitch, (strip.cols - last) * plan_.pitch, T{0});
+      copy_pixels(row + first * plan_.pitch, x + (source_row * p_.in.w + source_col + first * w.gather) * p_.x_pixel, w.gather * p_.x_pixel,
+                  last - first, channels.size());
+    });
   }
 
   void copy_pixels(T* out, const T* x, int64_t x_step, int64_t pixels, int64_t channels) const {
@@ -157,21 +151,15 @@ class PanelConvolution {
 
   // The taps of a row of outputs that lie inside the input; returns their runs' count.
   int64_t list_runs(const Region& region, const Strip& strip, int64_t plane, int64_t row, int64_t channels, int64_t lanes) const {
-    const auto& [d, h, w, first_tap] = region.phase;
+    const Axis &h = region.phase.h, &w = region.phase.w;
     const int64_t runs_per_row = plan_.merged && w.tap_step <= 1 ? std::min<int64_t>(1, w.taps) : w.taps;
     const int64_t taps_per_run = runs_per_row == w.taps ? 1 : w.taps;
     Run* run = scratch_.runs;
-    for (int64_t td = 0; td < d.taps; ++td) {
-      const int64_t source_plane = d.source(plane % d.count, td);
-      if (!d.inside(source_plane)) continue;
-      for (int64_t th = 0; th < h.taps; ++th) {
-        if (!h.inside(h.source(row, th))) continue;
-        const int64_t at = td * strip.plane_tap + ((row - region.rows.begin) * h.step + th * h.tap_step) * strip.row;
-        const int64_t tap = first_tap + (td * h.taps + th) * w.taps;
-        for (int64_t tw = 0; tw < runs_per_row; ++tw)
-          *run++ = {at + tw * w.tap_step * plan_.pitch, (tap + tw) * channels * lanes, taps_per_run * channels};
-      }
-    }
+    for_each_filter_row(p_, region.phase, plane, row, [&](int64_t td, int64_t th, int64_t tap, int64_t) {
+      const int64_t at = td * strip.plane_tap + ((row - region.rows.begin) * h.step + th * h.tap_step) * strip.row;
+      for (int64_t tw = 0; tw < runs_per_row; ++tw)
+        *run++ = {at + tw * w.tap_step * plan_.pitch, (tap + tw) * channels * lanes, taps_per_run * channels};
+    });
     return run - scratch_.runs;
   }
 

@@ -126,6 +126,17 @@ void cut_outputs(const Problem& p, ConvPlan& plan, const StripSize& strip, int64
   plan.tasks = count();
 }
 
+// Whether a filter row's taps beside the channels take fewer cycles than vectors of pixels: there are fewer pixels of x than of y, or none
+// is left over in their last vector. Ends of tiles were timed.
+bool spreads(const Problem& p, const ConvPlan& plan) {
+  if (!plan.few || plan.blocks > 1 || plan.col_blocks > 1 || p.groups > 1 || p.y_pixel != p.k) return false;
+  const Axis w = axis_of(p, &Extent::w, 0);
+  const int64_t share = kSpreadWidth * plan.lanes;
+  if (p.stride.w > 1 || p.dilation.w > 1 || w.offset <= -w.taps || p.filter.w * p.k > share) return false;
+  const int64_t steps = p.c * reach_of(p, &Extent::d).taps * reach_of(p, &Extent::h).taps;
+  return p.in.w * (kSpreadWidth * steps + 8) < ceil_div(w.count, plan.lanes) * (w.taps * p.k * steps + 64);
+}
+
 }  // namespace
 
 Problem problem_of(const ConvForwardArgs& a) {
@@ -245,6 +256,8 @@ ConvPlan make_conv_plan(const Problem& p) {
   const int64_t weights = p.groups * p.taps() * p.c * plan.padded;
   plan.pack_tasks = std::clamp<int64_t>(weights >> 15, 1, p.groups * plan.panels);
   plan.workspace_bytes = (weights + p.groups * round_up(plan.padded, plan.lanes)) * p.size();
+  plan.spread = spreads(p, plan);
+  if (plan.spread) plan.pack_tasks = 1, plan.workspace_bytes = p.taps() / p.filter.w * p.c * kSpreadWidth * kVecBytes;
   const double flops = 2.0 * static_cast<double>(p.n * p.out.count() * p.k) * static_cast<double>(p.c * p.groups * p.taps());
   plan.nanoseconds = 500 + flops / (p.size() == 8 ? 50 : 100) + static_cast<double>(plan.workspace_bytes) / 20;
   return plan;

@@ -55,8 +55,11 @@ Phase make_phase(const Problem& problem, int64_t index);
 // Where the taps of the filter are in the order of phases, and within one in the order of strip positions.
 void order_taps(const Problem& problem, int32_t* position);
 
+inline constexpr int kSpreadWidth = 2;  // vectors of conv_spread.h's tiles
+
 struct ConvPlan {
   bool few;                    // output channels: conv_few.h instead of panels
+  bool spread;                 // or conv_spread.h
   bool possible;               // else the strips of a few outputs do not fit into scratch
   int64_t lanes;               // of a vector
   int64_t width, panel;        // of a panel of output channels: vectors, channels
@@ -84,6 +87,30 @@ struct Region {
 Region region_of(const Problem& problem, const ConvPlan& plan, int64_t task);
 // Elements from the first of y to the first channel of the group at a row's first pixel of the region.
 int64_t output_offset(const Problem& problem, const Region& region, int64_t plane, int64_t row);
+
+// Calls fn(tap of the depth, row of the strip, source row): those inside, for a strip of `rows` that starts with the region's first row.
+template <class Fn>
+void for_each_source_row(const Problem& problem, const Region& region, int64_t plane, int64_t rows, Fn&& fn) {
+  const Axis &d = region.phase.d, &h = region.phase.h;
+  for (int64_t td = 0; td < d.taps; ++td) {
+    const int64_t source_plane = d.source(plane % d.count, td), first = h.source(region.rows.begin, 0);
+    for (int64_t r = 0; d.inside(source_plane) && r < rows; ++r)
+      if (h.inside(first + r * h.gather)) fn(td, r, source_plane * problem.in.h + first + r * h.gather);
+  }
+}
+// Calls fn(tap of the depth, tap of the height, first tap of that filter row, source row) for the filter rows that an output row meets.
+template <class Fn>
+void for_each_filter_row(const Problem& problem, const Phase& phase, int64_t plane, int64_t row, Fn&& fn) {
+  const auto& [d, h, w, first_tap] = phase;
+  for (int64_t td = 0; td < d.taps; ++td) {
+    const int64_t source_plane = d.source(plane % d.count, td);
+    for (int64_t th = 0; d.inside(source_plane) && th < h.taps; ++th) {
+      const int64_t q = h.source(row, th);
+      if (h.inside(q)) fn(td, th, first_tap + (td * h.taps + th) * w.taps, source_plane * problem.in.h + q);
+    }
+  }
+}
+
 // Part `index` of `total`, cut into pieces of `size`.
 inline Range piece_of(int64_t total, int64_t size, int64_t index) { return {index * size, std::min(total, (index + 1) * size)}; }
 

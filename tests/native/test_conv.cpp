@@ -40,6 +40,10 @@ const Case kCases[] = {
     {2, 1, 32, flat(19, 60), flat(5, 20), {1, 2, 2}},
     {3, 2, 3, flat(20, 70), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
     {2, 3, 2, flat(33, 18), flat(4, 4), {1, 2, 2}, {0, 1, 1}},
+    // The taps of a filter row beside few channels, in the gradient for data: one tile, several, padding, a stride across.
+    {5, 2, 16, flat(12, 12), flat(3, 4), {1, 1, 1}, {0, 1, 2}},
+    {2, 6, 9, flat(14, 47), flat(5, 5), {1, 2, 1}, {0, 4, 4}},
+    {1, 4, 12, flat(7, 9), flat(3, 3), {1, 1, 1}, {0, 2, 2}},
     // Strides, padding and dilation of all kinds, longer than the filter, the input and each other.
     {2, 20, 24, flat(9, 11), flat(1, 1), {1, 2, 2}},
     {2, 20, 24, flat(9, 11), flat(1, 1), {1, 3, 2}, {0, 2, 1}},
