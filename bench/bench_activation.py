@@ -14,19 +14,7 @@ TOLERANCE = {"leaky_relu": 1e-7, "elu": 1e-6, "silu": 1e-6, "gelu_tanh": 1e-6}
 SIZES = {"64 K": 1 << 16, "16 M": 1 << 24}
 P = 0.3
 
-COLUMNS = [
-    ("row", 18, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("GB/s", 7, ".1f"),
-    ("spread", 6, ".2f"),
-    ("copy GB/s", 9, ".1f"),
-    ("fraction", 8, ".3f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(18, *common.COPY)
 
 
 def applied(library, name):
@@ -52,51 +40,25 @@ def contenders(name, x, torch):
     return found
 
 
-def rows(options):
+def rows():
     for label, n in SIZES.items():
         for name in (*TOLERANCE, "dropout"):
-            if options.filter in f"{name} {label}":
-                yield f"{name} {label}", name, n
+            yield f"{name} {label}", name, n
 
 
-def measure(report, ceilings, label, name, n, count, options, torch):
+def measure(run, label, name, n):
     x = np.random.default_rng(n).standard_normal(n, dtype=np.float32)
-    found, moved = contenders(name, x, torch), (9 if name == "dropout" else 8) * n
-    if count == options.threads[0] and name in TOLERANCE:  # each dropout has a mask of its own
+    found, moved = contenders(name, x, run.torch), (9 if name == "dropout" else 8) * n
+    if run.checks and name in TOLERANCE:  # each dropout has a mask of its own
         exact = getattr(reference_numpy, name)(x.astype(np.float64))
         common.check(label, found, exact, TOLERANCE[name])
-    timings = common.compare(found, options.quick)
-    ours, ceiling = timings["ours"], ceilings.copy(count, 4 * n)
-    rate = moved / ours.median * 1e-9
-    values = {
-        "row": label,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "GB/s": rate,
-        "spread": ours.spread,
-        "copy GB/s": ceiling,
-        "fraction": ceiling and rate / ceiling,
-        "NumPy us": timings["NumPy"].median * 1e6,
-        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(timings.get("torch"), ours),
-    }
-    report.row(values, timings=timings)
+    timings = common.compare(found, run.options.quick)
+    values = common.copy_values(moved, timings, run.ceilings.copy(run.threads, 4 * n))
+    run.report.row({**common.peer_values(label, run.threads, timings), **values}, timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("activations and dropout", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for label, name, n in rows(options):
-                measure(report, ceilings, label, name, n, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("activations and dropout", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

@@ -24,19 +24,7 @@ MAPS = {
 REDUCTIONS = {"sum": 1e-5, "max": 0}
 SIZES = {"64 K": 1 << 16, "16 M": 1 << 24}  # in cache; 64 MB per operand, so a set of 128 or 192 MB
 
-COLUMNS = [
-    ("row", 18, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("GB/s", 7, ".1f"),
-    ("spread", 6, ".2f"),
-    ("copy GB/s", 9, ".1f"),
-    ("fraction", 8, ".3f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(18, *common.COPY)
 
 
 def torch_function(torch, name):
@@ -70,58 +58,32 @@ def reduction_contenders(name, x, torch):
     return found
 
 
-def rows(options):
+def rows():
     for label, n in SIZES.items():
         for name in (*MAPS, *REDUCTIONS):
-            if options.filter in f"{name} {label}":
-                yield f"{name} {label}", name, n
+            yield f"{name} {label}", name, n
 
 
-def measure(report, ceilings, label, name, n, count, options, torch):
+def measure(run, label, name, n):
     random = np.random.default_rng(n)
     if name in MAPS:
         inputs, tolerance, _ = MAPS[name]
         arrays = [random.standard_normal(n, dtype=np.float32) for _ in range(inputs)]
         arrays = [np.abs(x) for x in arrays] if name == "log1p" else arrays
-        found, moved = map_contenders(name, arrays, torch), 4 * n * (inputs + 1)
+        found, moved = map_contenders(name, arrays, run.torch), 4 * n * (inputs + 1)
     else:
         tolerance, arrays = REDUCTIONS[name], [random.standard_normal(n, dtype=np.float32)]
-        found, moved = reduction_contenders(name, arrays[0], torch), 4 * n
-    if count == options.threads[0]:
+        found, moved = reduction_contenders(name, arrays[0], run.torch), 4 * n
+    if run.checks:
         exact = getattr(reference_numpy, name)(*(x.astype(np.float64) for x in arrays))
         common.check(label, found, np.asarray(exact), tolerance)
-    timings = common.compare(found, options.quick)
-    ours, ceiling = timings["ours"], ceilings.copy(count, 4 * n)
-    rate = moved / ours.median * 1e-9
-    values = {
-        "row": label,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "GB/s": rate,
-        "spread": ours.spread,
-        "copy GB/s": ceiling,
-        "fraction": ceiling and rate / ceiling,
-        "NumPy us": timings["NumPy"].median * 1e6,
-        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(timings.get("torch"), ours),
-    }
-    report.row(values, timings=timings)
+    timings = common.compare(found, run.options.quick)
+    values = common.copy_values(moved, timings, run.ceilings.copy(run.threads, 4 * n))
+    run.report.row({**common.peer_values(label, run.threads, timings), **values}, timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("elementwise and sums", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for label, name, n in rows(options):
-                measure(report, ceilings, label, name, n, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("elementwise and sums", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

@@ -15,16 +15,7 @@ PAIRS = ((128, 784), (512, 4096))
 MAPS = ("softmax", "log_softmax")
 STEPS = ("cross_entropy", "cross_entropy smoothed", "mse", "bce_with_logits")
 
-COLUMNS = [
-    ("row", 34, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("spread", 6, ".2f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(34, common.SPREAD)
 
 
 NUMPY = {
@@ -70,50 +61,28 @@ def contenders(name, x, target, torch):
     return found
 
 
-def rows(options):
+def rows():
     for name in (*MAPS, *STEPS):
         for shape in PAIRS if name in NAMES else SHAPES:
             label = f"{name} {shape[0]}x{shape[1]}{'' if name in MAPS else ' fwd+bwd'}"
-            if options.filter in label:
-                yield label, name, shape
+            yield label, name, shape
 
 
-def measure(report, label, name, shape, count, options, torch):
+def measure(run, label, name, shape):
     random = np.random.default_rng(shape)
     x = random.standard_normal(shape, dtype=np.float32)
     target = random.random(shape, dtype=np.float32) if name in NAMES else random.integers(0, shape[1], shape[0])
-    found = contenders(name, x, target, torch)
-    if count == options.threads[0]:
+    found = contenders(name, x, target, run.torch)
+    if run.checks:
         wide = (x.astype(np.float64), target.astype(np.float64) if name in NAMES else target)
         exact = NUMPY[name](wide[0]) if name in MAPS else NUMPY[name](*wide)[1]
         common.check(label, found, exact, 3e-6)
-    timings = common.compare(found, options.quick)
-    ours = timings["ours"]
-    values = {
-        "row": label,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "spread": ours.spread,
-        "NumPy us": timings["NumPy"].median * 1e6,
-        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(timings.get("torch"), ours),
-    }
-    report.row(values, timings=timings)
+    timings = common.compare(found, run.options.quick)
+    run.report.row(common.peer_values(label, run.threads, timings), timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    report = common.Report("softmax and losses", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for label, name, shape in rows(options):
-                measure(report, label, name, shape, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("softmax and losses", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

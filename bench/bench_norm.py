@@ -24,19 +24,7 @@ NUMPY = {"batch": images.batch_norm, "layer": images.layer_norm}
 
 TOLERANCE = 1e-4  # of the largest value: PyTorch's sums of 400,000 values are off by 7e-5
 
-COLUMNS = [
-    ("row", 42, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("GB/s", 7, ".1f"),
-    ("spread", 6, ".2f"),
-    ("copy GB/s", 9, ".1f"),
-    ("fraction", 8, ".3f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(42, *common.COPY)
 
 
 def step(layer, x, dy):
@@ -74,7 +62,7 @@ def contenders(kind, make, shape, order, x, dy, torch):
     return found
 
 
-def rows(options):
+def rows():
     for kind, (shapes, make) in LAYERS.items():
         for shape in shapes:
             for order in ("last", "first") if len(shape) == 4 else ("first",):
@@ -82,8 +70,7 @@ def rows(options):
                     size = "x".join(map(str, shape))
                     where = f" channels {order}" if len(shape) == 4 else ""
                     label = f"{kind} {size}{where}{' fwd+bwd' if backward else ''}"
-                    if options.filter in label:
-                        yield label, kind, make, shape, order, backward
+                    yield label, kind, make, shape, order, backward
 
 
 def exact_result(kind, x, dy):
@@ -92,48 +79,21 @@ def exact_result(kind, x, dy):
     return function(x.astype(np.float64), np.ones(x.shape[1]), np.zeros(x.shape[1]), wide)[0]
 
 
-def measure(report, ceilings, row, count, options, torch):
-    label, kind, make, shape, order, backward = row
+def measure(run, label, kind, make, shape, order, backward):
     random = np.random.default_rng(shape)
     x = random.standard_normal(shape, dtype=np.float32)
     dy = random.standard_normal(shape, dtype=np.float32) if backward else None
-    found = contenders(kind, make, shape, order, x, dy, torch)
-    if count == options.threads[0] and kind in NUMPY:
+    found = contenders(kind, make, shape, order, x, dy, run.torch)
+    if run.checks and kind in NUMPY:
         common.check(label, found, exact_result(kind, x, dy), TOLERANCE)
-    timings = common.compare(found, options.quick)
-    ours, peers = timings["ours"], [timing for name, timing in timings.items() if name.startswith("torch")]
-    best = min(peers, key=lambda timing: timing.median, default=None)
-    rate = 4 * x.size * (5 if backward else 2) / ours.median * 1e-9
-    ceiling = ceilings.copy(count, 4 * x.size)
-    values = {
-        "row": label,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "GB/s": rate,
-        "spread": ours.spread,
-        "copy GB/s": ceiling,
-        "fraction": ceiling and rate / ceiling,
-        "NumPy us": timings["NumPy"].median * 1e6 if "NumPy" in timings else None,
-        "torch us": best and best.median * 1e6,
-        "x NumPy": common.ratio(timings.get("NumPy"), ours),
-        "x torch": common.ratio(best, ours),
-    }
-    report.row(values, timings=timings)
+    timings = common.compare(found, run.options.quick)
+    moved, ceiling = 4 * x.size * (5 if backward else 2), run.ceilings.copy(run.threads, 4 * x.size)
+    values = common.copy_values(moved, timings, ceiling)
+    run.report.row({**common.peer_values(label, run.threads, timings), **values}, timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("normalisation", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for row in rows(options):
-                measure(report, ceilings, row, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("normalisation", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

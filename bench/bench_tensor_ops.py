@@ -8,17 +8,7 @@ import dnncore as dnn
 import numpy as np
 import reference_numpy
 
-COLUMNS = [
-    ("row", 30, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("best us", 10, ".1f"),
-    ("spread", 6, ".2f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(30, ("best us", 10, ".1f"), common.SPREAD)
 EINSUM = {
     "attention bhid,bhjd->bhij": ("bhid,bhjd->bhij", [(8, 8, 128, 64), (8, 8, 128, 64)]),
     "chain ab,bc,cd->ad": ("ab,bc,cd->ad", [(400, 30), (30, 500), (500, 300)]),
@@ -77,40 +67,18 @@ def contenders(form, name, args, torch):
     return found
 
 
-def measure(report, label, form, name, args, tolerance, count, options, torch):
-    found = contenders(form, name, args, torch)
-    if count == options.threads[0]:
+def measure(run, label, form, name, args, tolerance):
+    found = contenders(form, name, args, run.torch)
+    if run.checks:
         wide = [x.astype(np.float64) if isinstance(x, np.ndarray) and x.dtype == np.float32 else x for x in args]
         common.check(label, found, np.asarray(first(form(*wide)), np.float64), tolerance)
-    timings = common.compare(found, options.quick)
-    ours = timings["ours"]
-    values = {
-        "row": label,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "best us": ours.min * 1e6,
-        "spread": ours.spread,
-        "NumPy us": timings["NumPy"].median * 1e6,
-        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(timings.get("torch"), ours),
-    }
-    report.row(values, timings=timings)
+    timings = common.compare(found, run.options.quick)
+    values = {**common.peer_values(label, run.threads, timings), "best us": timings["ours"].min * 1e6}
+    run.report.row(values, timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    report = common.Report("tensor operations", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for label, form, name, args, tolerance in rows():
-                if options.filter in label:
-                    measure(report, label, form, name, args, tolerance, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("tensor operations", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

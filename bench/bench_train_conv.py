@@ -16,6 +16,7 @@ import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import networks
 import numpy as np
+from common import bound
 
 
 class Job(NamedTuple):
@@ -89,26 +90,7 @@ def step_of(lib, job, state=None, wide=False, last=False, captured=False, compil
     if last:
         model, x = model.to(memory_format=lib.channels_last), x.to(memory_format=lib.channels_last)
     optimizer = lib.optim.SGD(model.parameters(), **job.settings, **({} if lib is dnn else {"fused": True}))
-    loss_of = lib.nn.CrossEntropyLoss()
-
-    def forward(x, target):
-        return loss_of(model(x), target)
-
-    if compiled:
-        forward = lib.compile(forward)
-
-    def step(x, target):
-        optimizer.zero_grad()
-        loss = forward(x, target)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    return (dnn.capture(step) if captured else step), (x, target)
-
-
-def bound(step, arguments):
-    return lambda: step(*arguments)
+    return common.training_step(lib, model, optimizer, lib.nn.CrossEntropyLoss(), compiled, captured), (x, target)
 
 
 def measure(report, ceilings, job, count, options, torch):

@@ -12,6 +12,7 @@ import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
 import reference_numpy
+from common import bound, micros
 
 
 class Job(NamedTuple):
@@ -66,10 +67,6 @@ def initial(sizes, random):
     return weights, [np.zeros(o, np.float32) for o in sizes[1:]]
 
 
-def bound(step, arguments):
-    return lambda: step(*arguments)
-
-
 def perceptron(lib, as_tensor, weights, biases):
     layers = []
     for weight, bias in zip(weights, biases, strict=True):
@@ -87,24 +84,7 @@ def framework_step(lib, as_tensor, job, weights, biases, x, target, compiled=Fal
     model = perceptron(lib, as_tensor, weights, biases)
     optimizer = getattr(lib.optim, job.optimizer)(model.parameters(), lr=LR, **options)
     loss_of = lib.nn.CrossEntropyLoss() if job.loss == "cross_entropy" else lib.nn.MSELoss()
-    x, target = as_tensor(x), as_tensor(target)
-
-    def forward(x, target):
-        return loss_of(model(x), target)
-
-    if compiled:
-        forward = lib.compile(forward)
-
-    def step(x, target):
-        optimizer.zero_grad()
-        loss = forward(x, target)
-        loss.backward()
-        optimizer.step()
-        return loss
-
-    if captured:
-        step = dnn.capture(step)
-    return step, (x, target)
+    return common.training_step(lib, model, optimizer, loss_of, compiled, captured), (as_tensor(x), as_tensor(target))
 
 
 def gan_step(lib, as_tensor, captured=False, wide=False, **options):
@@ -166,10 +146,6 @@ def contenders(job, torch, compiled):
     exact = reference_numpy.MLP(*wide, loss, optimizer())
     wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
     return found, captured, arguments, lambda: exact.step(x.astype(np.float64), wide_target, LR)
-
-
-def micros(timing):
-    return None if timing is None else timing.median * 1e6
 
 
 def measure(report, ceilings, label, count, options, found, captured, arguments, exact):

@@ -12,6 +12,7 @@ os.environ.pop("OPENBLAS_CORETYPE", None)
 
 import argparse
 import ctypes
+import functools
 import hashlib
 import json
 import math
@@ -20,6 +21,8 @@ import shutil
 import statistics
 import subprocess
 from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
 
 import dnncore as dnn
 import numpy as np
@@ -137,10 +140,9 @@ class Ceilings:
     def __init__(self, quick=False):
         self.seconds = 0.1 if quick else 0.25
         self.void = []
-        self.library = self._load()
 
-    @staticmethod
-    def _load():
+    @functools.cached_property
+    def library(self):
         compiler = next(filter(None, map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++"))), None)
         if compiler is None:
             print("no C++ compiler: rows go without their ceiling", file=sys.stderr)
@@ -251,3 +253,108 @@ def environment(torch=None):
 def ratio(peer, ours):
     """How many times faster than `peer` we are; None without the peer."""
     return None if peer is None else peer.median / ours.median
+
+
+def micros(timing):
+    return None if timing is None else timing.median * 1e6
+
+
+# --- Scripts of rows that dnncore, NumPy and PyTorch run --------------------------------------------------------------
+
+SPREAD = ("spread", 6, ".2f")
+COPY = (("GB/s", 7, ".1f"), SPREAD, ("copy GB/s", 9, ".1f"), ("fraction", 8, ".3f"))  # what copy_values and peer_values fill
+
+
+def peer_columns(width, *own):
+    """The columns of such a script; its own ones follow our time."""
+    return [
+        ("row", width, ""),
+        ("threads", 7, "d"),
+        ("ours us", 10, ".1f"),
+        *own,
+        ("NumPy us", 10, ".1f"),
+        ("torch us", 10, ".1f"),
+        ("x NumPy", 7, ".2f"),
+        ("x torch", 7, ".2f"),
+    ]
+
+
+def peer_values(label, count, timings):
+    """What every such row has. We come first in `timings`; of several layouts of PyTorch the fastest counts."""
+    ours, numpy = next(iter(timings.values())), timings.get("NumPy")
+    layouts = [timing for name, timing in timings.items() if name.startswith("torch")]
+    torch = min(layouts, key=lambda timing: timing.median, default=None)
+    return {
+        "row": label,
+        "threads": count,
+        "ours us": micros(ours),
+        "spread": ours.spread,
+        "NumPy us": micros(numpy),
+        "torch us": micros(torch),
+        "x NumPy": ratio(numpy, ours),
+        "x torch": ratio(torch, ours),
+    }
+
+
+def copy_values(moved, timings, ceiling):
+    """Our rate for so many bytes, read or written, and its share of the best copy's."""
+    rate = moved / next(iter(timings.values())).median * 1e-9
+    return {"GB/s": rate, "copy GB/s": ceiling, "fraction": ceiling and rate / ceiling}
+
+
+class Run(NamedTuple):
+    """What a row is measured under."""
+
+    options: argparse.Namespace
+    torch: ModuleType | None
+    ceilings: Ceilings
+    report: Report
+    threads: int
+
+    @property
+    def checks(self):
+        """Whether results are compared before they are timed: once is enough."""
+        return self.threads == self.options.threads[0]
+
+
+def compare_rows(title, description, columns, rows, measure):
+    """A whole script: `measure(run, label, ...)` of every ``(label, ...)`` of `rows()`, for each number of threads."""
+    options = arguments(description)
+    torch = find_torch(options)
+    ceilings = Ceilings(options.quick)
+    report = Report(title, options, columns, torch)
+    for count in options.threads:
+        with Threads(count, torch):
+            for row in rows():
+                if options.filter in row[0]:
+                    measure(Run(options, torch, ceilings, report, count), *row)
+    for count in options.threads:
+        for column in ("x NumPy", "x torch"):
+            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
+    report.finish()
+
+
+# --- Training steps ---------------------------------------------------------------------------------------------------
+
+
+def training_step(lib, model, optimizer, loss_of, compiled=False, captured=False):
+    """``step(x, target)``, which returns the loss before it, with the vocabulary that dnncore and PyTorch share."""
+
+    def forward(x, target):
+        return loss_of(model(x), target)
+
+    if compiled:
+        forward = lib.compile(forward)
+
+    def step(x, target):
+        optimizer.zero_grad()
+        loss = forward(x, target)
+        loss.backward()
+        optimizer.step()
+        return loss
+
+    return lib.capture(step) if captured else step
+
+
+def bound(step, arguments):
+    return lambda: step(*arguments)
