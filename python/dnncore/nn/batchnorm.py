@@ -348,7 +348,7 @@ class LazyNormBase(LazyModuleMixin, NormBase):
         self.reset_parameters()
 
 
-class LazyBatchNorm1d(LazyNormBase, _BatchNorm):
+class LazyBatchNorm1d(LazyNormBase, BatchNorm1d):
     """A `BatchNorm1d` whose number of channels is the size of dimension 1 of its first input.
 
     Parameters
@@ -380,11 +380,9 @@ class LazyBatchNorm1d(LazyNormBase, _BatchNorm):
     """
 
     cls_to_become = BatchNorm1d
-    _ranks = (2, 3)
-    _input = "(N, C) or (N, C, L)"
 
 
-class LazyBatchNorm2d(LazyNormBase, _BatchNorm):
+class LazyBatchNorm2d(LazyNormBase, BatchNorm2d):
     """A `BatchNorm2d` whose number of channels is the size of dimension 1 of its first input.
 
     Parameters
@@ -416,11 +414,9 @@ class LazyBatchNorm2d(LazyNormBase, _BatchNorm):
     """
 
     cls_to_become = BatchNorm2d
-    _ranks = (4,)
-    _input = "(N, C, H, W)"
 
 
-class LazyBatchNorm3d(LazyNormBase, _BatchNorm):
+class LazyBatchNorm3d(LazyNormBase, BatchNorm3d):
     """A `BatchNorm3d` whose number of channels is the size of dimension 1 of its first input.
 
     Parameters
@@ -452,5 +448,3 @@ class LazyBatchNorm3d(LazyNormBase, _BatchNorm):
     """
 
     cls_to_become = BatchNorm3d
-    _ranks = (5,)
-    _input = "(N, C, D, H, W)"

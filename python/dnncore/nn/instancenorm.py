@@ -224,7 +224,7 @@ class _LazyInstanceNorm(LazyNormBase, _InstanceNorm):
         super().initialize_parameters(input.unsqueeze(0) if input.ndim == self._ranks[0] else input)
 
 
-class LazyInstanceNorm1d(_LazyInstanceNorm):
+class LazyInstanceNorm1d(_LazyInstanceNorm, InstanceNorm1d):
     """An `InstanceNorm1d` whose number of channels is that of its first input.
 
     Parameters
@@ -256,11 +256,9 @@ class LazyInstanceNorm1d(_LazyInstanceNorm):
     """
 
     cls_to_become = InstanceNorm1d
-    _ranks = (2, 3)
-    _input = "(N, C, L) or (C, L)"
 
 
-class LazyInstanceNorm2d(_LazyInstanceNorm):
+class LazyInstanceNorm2d(_LazyInstanceNorm, InstanceNorm2d):
     """An `InstanceNorm2d` whose number of channels is that of its first input.
 
     Parameters
@@ -292,11 +290,9 @@ class LazyInstanceNorm2d(_LazyInstanceNorm):
     """
 
     cls_to_become = InstanceNorm2d
-    _ranks = (3, 4)
-    _input = "(N, C, H, W) or (C, H, W)"
 
 
-class LazyInstanceNorm3d(_LazyInstanceNorm):
+class LazyInstanceNorm3d(_LazyInstanceNorm, InstanceNorm3d):
     """An `InstanceNorm3d` whose number of channels is that of its first input.
 
     Parameters
@@ -328,5 +324,3 @@ class LazyInstanceNorm3d(_LazyInstanceNorm):
     """
 
     cls_to_become = InstanceNorm3d
-    _ranks = (4, 5)
-    _input = "(N, C, D, H, W) or (C, D, H, W)"
