@@ -5,14 +5,16 @@ better one. `kernels` are the launches of the captured step alone, in a native l
 of the step's matrix products at the FMA ceiling of the same run, and nothing else.
 """
 
+from copy import deepcopy
+from functools import partial
 from itertools import pairwise
 from typing import NamedTuple
 
 import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
-import reference_numpy
 from common import bound, micros
+from dnncore.cli import _bench_numpy
 
 
 class Job(NamedTuple):
@@ -129,23 +131,23 @@ def contenders(job, torch, compiled):
     weights, biases = initial(job.sizes, random)
     x = random.standard_normal((job.batch, job.sizes[0]), dtype=np.float32)
     target = random.integers(0, job.sizes[-1], job.batch) if job.loss == "cross_entropy" else x
-    loss = getattr(reference_numpy, job.loss)
-    optimizer = reference_numpy.Adam if job.optimizer == "Adam" else reference_numpy.Sgd
-    by_hand = reference_numpy.MLP(weights, biases, loss, optimizer())
+    loss = getattr(_bench_numpy, job.loss)
+    optimizer = partial(getattr(_bench_numpy, job.optimizer), lr=LR)
+    by_hand = _bench_numpy.Perceptron(*deepcopy((weights, biases)), loss, optimizer)
     captured, arguments = framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target, captured=True)
     found = {
         "ours": bound(*framework_step(dnn, dnn.from_numpy, job, weights, biases, x, target)),
         "captured": bound(captured, arguments),
-        "NumPy": lambda: by_hand.step(x, target, np.float32(LR)),
+        "NumPy": lambda: by_hand.step(x, target),
     }
     if torch is not None:
         found["torch"] = bound(*framework_step(torch, torch.from_numpy, job, weights, biases, x, target, fused=True))
     if torch is not None and compiled:
         found["compiled"] = bound(*framework_step(torch, torch.from_numpy, job, weights, biases, x, target, True, fused=True))
     wide = [[array.astype(np.float64) for array in arrays] for arrays in (weights, biases)]
-    exact = reference_numpy.MLP(*wide, loss, optimizer())
+    exact = _bench_numpy.Perceptron(*wide, loss, optimizer)
     wide_target = target if job.loss == "cross_entropy" else x.astype(np.float64)
-    return found, captured, arguments, lambda: exact.step(x.astype(np.float64), wide_target, LR)
+    return found, captured, arguments, lambda: exact.step(x.astype(np.float64), wide_target)
 
 
 def measure(report, ceilings, label, count, options, found, captured, arguments, exact):

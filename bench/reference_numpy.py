@@ -240,68 +240,6 @@ def uniform(shape, seed):
     return np.random.Generator(np.random.SFC64(seed)).random(shape, dtype=np.float32)
 
 
-class Sgd:
-    """Plain gradient descent."""
-
-    def step(self, parameters, gradients, lr):
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            gradient *= lr
-            parameter -= gradient
-
-
-class Adam:
-    """PyTorch's default settings."""
-
-    def __init__(self):
-        self.count, self.moments = 0, None
-
-    def step(self, parameters, gradients, lr):
-        self.count += 1
-        if self.moments is None:
-            self.moments = [(np.zeros_like(p), np.zeros_like(p), np.empty_like(p)) for p in parameters]
-        size, root = lr / (1 - 0.9**self.count), np.sqrt(1 - 0.999**self.count)
-        for parameter, gradient, (mean, square, work) in zip(parameters, gradients, self.moments, strict=True):
-            np.subtract(gradient, mean, out=work)
-            work *= 0.1
-            mean += work
-            gradient *= gradient
-            gradient -= square
-            gradient *= 0.001
-            square += gradient
-            np.sqrt(square, out=work)
-            work /= root
-            work += 1e-8
-            np.divide(mean, work, out=work)
-            work *= size
-            parameter -= work
-
-
-class MLP:
-    """ReLU network, every gradient by hand."""
-
-    def __init__(self, weights, biases, loss=cross_entropy, optimizer=None):
-        self.weights = [np.array(w) for w in weights]
-        self.biases = [np.array(b) for b in biases]
-        self.loss, self.optimizer = loss, optimizer or Sgd()
-
-    def step(self, x, target, lr):
-        """One training step; returns the loss before it."""
-        inputs = [x]
-        for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
-            y = linear(inputs[-1], weight, bias)
-            inputs.append(relu(y, out=y) if i + 1 < len(self.weights) else y)
-        loss, gradient = self.loss(inputs.pop(), target)
-        weight_gradients, bias_gradients = [], []
-        for i in reversed(range(len(self.weights))):
-            weight_gradients.insert(0, gradient.T @ inputs[i])
-            bias_gradients.insert(0, gradient.sum(axis=0))
-            if i > 0:
-                gradient = gradient @ self.weights[i]
-                gradient *= inputs[i] > 0
-        self.optimizer.step(self.weights + self.biases, weight_gradients + bias_gradients, lr)
-        return loss
-
-
 MAPS = {"relu": relu, "exp": exp, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "gelu": gelu}
 
 FORMS = {

@@ -1,6 +1,7 @@
 """The NumPy forms the benchmarks compare with: right, and one for every kernel."""
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -91,10 +92,11 @@ def test_network_learns_along_its_gradient():
     """The loss falls by lr |gradient|^2 to first order."""
     random = np.random.default_rng(2)
     weights = [random.standard_normal((20, 70)) / 8, random.standard_normal((5, 20)) / 4]
-    network = reference_numpy.MLP(weights, [np.zeros(20), np.zeros(5)])
     x, target, lr = X.astype(np.float64), np.arange(60) % 5, 1e-6
+    biases, descent = [np.zeros(20), np.zeros(5)], partial(_bench_numpy.SGD, lr=lr)
+    network = _bench_numpy.Perceptron(weights, biases, _bench_numpy.cross_entropy, descent)
     before = [p.copy() for p in (*network.weights, *network.biases)]
-    first, second = network.step(x, target, lr), network.step(x, target, lr)
+    first, second = network.step(x, target), network.step(x, target)
     after = [*network.weights, *network.biases]
     square = sum(np.sum(((a - b) / (2 * lr)) ** 2) for a, b in zip(after, before, strict=True))
     assert abs((first - second) / (lr * square) - 1) < 1e-3

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Loss = Callable[[Array, Array], tuple[Any, Array]]  # the mean loss, and the gradient of the first argument
 
 
 def relu(x: Array, out: Array | None = None) -> Array:
@@ -85,15 +86,16 @@ def binary_cross_entropy_with_logits(x: Array, target: Array) -> tuple[Any, Arra
 class SGD:
     """In place, as ``torch.optim.SGD``."""
 
-    def __init__(self, parameters: list[Array], lr: float, momentum: float) -> None:
+    def __init__(self, parameters: list[Array], lr: float, momentum: float = 0) -> None:
         self.parameters, self.lr, self.momentum = parameters, lr, momentum
         self.state = [(np.zeros_like(p), np.empty_like(p)) for p in parameters]
 
     def step(self, gradients: list[Array]) -> None:
         for parameter, gradient, (average, work) in zip(self.parameters, gradients, self.state, strict=True):
-            average *= self.momentum
-            average += gradient
-            np.multiply(average, self.lr, out=work)
+            if self.momentum:
+                average *= self.momentum
+                average += gradient
+            np.multiply(average if self.momentum else gradient, self.lr, out=work)
             parameter -= work
 
 
@@ -124,12 +126,11 @@ class Adam:
 
 
 class Perceptron:
-    """A ReLU network with every gradient by hand; `loss` is the name of a loss above."""
+    """A ReLU network with every gradient by hand; `loss` is one of those above, `optimizer` makes one of its parameters."""
 
-    def __init__(self, weights: list[Array], biases: list[Array], loss: str, lr: float) -> None:
-        self.weights, self.biases = weights, biases
-        self.loss = globals()[loss]
-        self.optimizer = Adam(weights + biases, lr)
+    def __init__(self, weights: list[Array], biases: list[Array], loss: Loss, optimizer: Callable[..., SGD | Adam]) -> None:
+        self.weights, self.biases, self.loss = weights, biases, loss
+        self.optimizer = optimizer(weights + biases)
 
     def step(self, x: Array, target: Array) -> Any:
         """Train for one step and return the loss before it."""

@@ -232,7 +232,8 @@ def _training_step(sizes: tuple[int, ...], batch: int, loss: str, captured: bool
     target = x if loss == "mse_loss" else np.random.default_rng(batch).integers(0, sizes[-1], batch)
     if library is np:
         biases = [np.zeros(outputs, np.float32) for outputs in sizes[1:]]
-        return partial(_bench_numpy.Perceptron(list(weights), biases, loss, _LR).step, x, target)
+        adam = partial(_bench_numpy.Adam, lr=_LR)
+        return partial(_bench_numpy.Perceptron(list(weights), biases, getattr(_bench_numpy, loss), adam).step, x, target)
     layers: list[Any] = []
     for weight in weights:
         layer = library.nn.Linear(weight.shape[1], weight.shape[0])
