@@ -2,6 +2,7 @@
 
 Parameters: LeNet-5 61,706; ResNet-20 272,474, with projections where the shape changes; ResNet-18 with the stem for small images
 and 10 classes 11,173,962; AlexNet 61,100,840; GoogLeNet as published, without its auxiliary heads, 6,998,552.
+Not those of dnncore.models, which PyTorch could not build, nor those of tests/golden, which prove them right in other words.
 """
 
 
