@@ -164,8 +164,10 @@ void row_sums(const T* dy, const T* x, const T* weight, int64_t n, T centre, dou
   }
 }
 
-// One row: dx, and its part of the weights' gradients; either may be null.
-template <class T>
+// One row: dx, and its part of the weights' gradients; either may be null. What the rows below need is fetched ahead: 15.8 -> 9.5 ms for
+// 32768 x 768 together with stores past the caches. (Four rows at a time, which load the weights' sums once, were slower: 2.2 against
+// 1.5 ms for 4096 x 768.)
+template <bool kStream, class T>
 void row_gradient(const NormBackwardArgs& args, int64_t row, const RowSums<T>* sums) {
   using V = Vec<T>;
   const int64_t n = args.shape.width(), first = first_weight(args.shape, row);
@@ -180,25 +182,38 @@ void row_gradient(const NormBackwardArgs& args, int64_t row, const RowSums<T>* s
   const Slopes<T> s = slopes_of<T>(args.statistics, mean, rstd, 1, sum, sum_x - (mean - static_cast<double>(rounded)) * sum, n);
   const V slope = V::set(s.slope), along = V::set(s.along), shift = V::set(s.shift), one = V::set(1);
   const V centre = V::set(rounded), off = V::set(static_cast<T>((static_cast<double>(rounded) - mean) * rstd));
-  const auto body = [&](int64_t i, auto load, auto store) __attribute__((always_inline)) {
+  const auto body = [&](int64_t i, auto load, auto store, auto store_dx) __attribute__((always_inline)) {
+    __builtin_prefetch(dy + 2 * n + i, 0, 2);
+    __builtin_prefetch(x + 2 * n + i, 0, 2);
     const V g = load(dy + i), d = load(x + i) - centre;
-    if (dx != nullptr) store(fma(g * (weight ? load(weight + i) : one), slope, fma(d, along, shift)), dx + i);
+    if (dx != nullptr) {
+      if (!kStream) __builtin_prefetch(dx + n + i, 1, 2);
+      store_dx(fma(g * (weight ? load(weight + i) : one), slope, fma(d, along, shift)), dx + i);
+    }
     if (sums == nullptr) return;
     T* const near_weight = sums->near_weight + first + i;
     T* const near_bias = sums->near_bias + first + i;
     store(fma(g, fma(d, slope, off), load(near_weight)), near_weight);
     store(g + load(near_bias), near_bias);
   };
+  const auto whole = [](const T* p) __attribute__((always_inline)) { return V::load(p); };
+  const auto store = [](V v, T * p) __attribute__((always_inline)) { v.store(p); };
+  const auto past = [](V v, T * p) __attribute__((always_inline)) { kStream ? v.stream(p) : v.store(p); };
   int64_t i = 0;
-  for (; i + V::N <= n; i += V::N)
-    body(
-        i, [](const T* p) __attribute__((always_inline)) { return V::load(p); },
-        [](V v, T * p) __attribute__((always_inline)) { v.store(p); });
+  for (; i + V::N <= n; i += V::N) body(i, whole, store, past);
   const int64_t left = n - i;
-  if (left > 0)
-    body(
-        i, [&](const T* p) __attribute__((always_inline)) { return V::load(p, left); },
-        [&](V v, T * p) __attribute__((always_inline)) { v.store(p, left); });
+  const auto some = [&](V v, T * p) __attribute__((always_inline)) { v.store(p, left); };
+  if (left > 0) body(i, [&](const T* p) __attribute__((always_inline)) { return V::load(p, left); }, some, some);
+}
+
+// Rows [begin, end).
+template <bool kStream, class T>
+void row_gradients(const NormBackwardArgs& args, int64_t begin, int64_t end, const RowSums<T>* sums) {
+  for (int64_t row = begin; row < end; ++row) {
+    row_gradient<kStream>(args, row, sums);
+    if (sums == nullptr) continue;
+    if ((row - begin + 1) % (kFlush * args.shape.groups) == 0 || row + 1 == end) flush(*sums, args.shape.channels);
+  }
 }
 
 template <class T>
@@ -218,19 +233,19 @@ void backward(const NormBackwardArgs& args, const Tasks& tasks) {
     }
     return;
   }
+  const int64_t row_bytes = args.shape.width() * static_cast<int64_t>(sizeof(T));
+  const bool stream = norm_streams(args) && row_bytes % kVecBytes == 0 && reinterpret_cast<uintptr_t>(args.dx) % kVecBytes == 0;
   for (int64_t task = tasks.begin; task < tasks.end; ++task) {
     const int64_t begin = task * split.each, end = std::min(split.rows, begin + split.each);
-    if (!weights) {
-      for (int64_t row = begin; row < end; ++row) row_gradient<T>(args, row, nullptr);
-      continue;
+    RowSums<T> sums{};
+    if (weights) {
+      sums = sums_of<T>(args, task);
+      std::memset(static_cast<void*>(sums.dweight), 0, static_cast<size_t>(sums_bytes<T>(channels)));
     }
-    const RowSums<T> sums = sums_of<T>(args, task);
-    std::memset(static_cast<void*>(sums.dweight), 0, static_cast<size_t>(sums_bytes<T>(channels)));
-    for (int64_t row = begin; row < end; ++row) {
-      row_gradient<T>(args, row, &sums);
-      if ((row - begin + 1) % (kFlush * args.shape.groups) == 0 || row + 1 == end) flush(sums, channels);
-    }
+    const RowSums<T>* const to = weights ? &sums : nullptr;
+    stream ? row_gradients<true>(args, begin, end, to) : row_gradients<false>(args, begin, end, to);
   }
+  if (stream) stream_fence();
 }
 
 }  // namespace
