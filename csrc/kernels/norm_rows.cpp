@@ -203,7 +203,9 @@ void row_gradient(const NormBackwardArgs& args, int64_t row, const RowSums<T>* s
   for (; i + V::N <= n; i += V::N) body(i, whole, store, past);
   const int64_t left = n - i;
   const auto some = [&](V v, T * p) __attribute__((always_inline)) { v.store(p, left); };
-  if (left > 0) body(i, [&](const T* p) __attribute__((always_inline)) { return V::load(p, left); }, some, some);
+  if (left > 0)
+    body(
+        i, [&](const T* p) __attribute__((always_inline)) { return V::load(p, left); }, some, some);
 }
 
 // Rows [begin, end).
