@@ -1,6 +1,6 @@
 // The caching allocator and the storage built on it.
-// Blocks are 64-byte aligned; from 2 MiB on they are 2 MiB-aligned and asked to sit on huge pages. Freed blocks are kept for
-// reuse by size class: a fresh 40 MB block costs 18 ms of page faults on the reference machine, a kept one nothing.
+// Blocks are 64-byte aligned, above 256 KiB on pages, and asked to sit on huge ones. Freed blocks are kept for reuse: a fresh 40 MB
+// block costs 18 ms of page faults on the reference machine, a kept one nothing.
 #pragma once
 
 #include <atomic>
@@ -21,12 +21,12 @@ struct MemoryStats {
   int64_t peak_allocated_bytes;  // its maximum since the start or the last reset
   int64_t reserved_bytes;        // taken from the system: handed out and kept
   int64_t allocations;           // calls of allocate() with a size above zero
-  int64_t system_allocations;    // of those, how many went to the system
+  int64_t system_allocations;    // how often memory was taken from the system
 };
 
 namespace memory {
 
-// `bytes` rounded up to its size class. MemoryError names the size, what is held and what the machine has.
+// `bytes` rounded up to the size of a block. MemoryError names the size, what is held and what the machine has.
 void* allocate(size_t bytes);
 void deallocate(void* data, size_t bytes) noexcept;
 void empty_cache() noexcept;

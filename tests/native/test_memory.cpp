@@ -30,7 +30,7 @@ TEST_CASE("blocks are aligned, writable, apart and used again") {
     void* second = memory::allocate(bytes);
     std::memset(first, 1, bytes);
     std::memset(second, 2, bytes);
-    CHECK(aligned(first, bytes < (2 << 20) ? kAlignment : 2 << 20));
+    CHECK(aligned(first, bytes <= (256 << 10) ? kAlignment : 4096));
     CHECK(static_cast<unsigned char*>(first)[bytes - 1] == 1);
     const int64_t system = memory::stats().system_allocations;
     memory::deallocate(first, bytes);
@@ -60,6 +60,45 @@ TEST_CASE("statistics; at most an eighth is wasted") {
   CHECK(after.reserved_bytes > before.reserved_bytes);
   memory::empty_cache();
   CHECK(memory::stats().reserved_bytes == before.reserved_bytes);
+}
+
+TEST_CASE("freed large blocks join: they serve larger and smaller ones, and the region grows by what is missing") {
+  constexpr size_t mebi = size_t{1} << 20;
+  memory::empty_cache();
+  const MemoryStats before = memory::stats();
+  std::vector<void*> blocks;
+  for (int i = 0; i < 8; ++i) blocks.push_back(memory::allocate(4 * mebi));
+  const int64_t reserved = memory::stats().reserved_bytes;
+  for (int i : {3, 0, 7, 5, 1, 6, 4, 2}) memory::deallocate(blocks[static_cast<size_t>(i)], 4 * mebi);
+  const int64_t system = memory::stats().system_allocations;
+  void* whole = memory::allocate(32 * mebi);
+  memory::deallocate(whole, 32 * mebi);
+  blocks.clear();
+  for (int i = 0; i < 100; ++i) blocks.push_back(memory::allocate(320 << 10));
+  CHECK(memory::stats().system_allocations == system);
+  CHECK(memory::stats().reserved_bytes == reserved);
+  for (void* block : blocks) memory::deallocate(block, 320 << 10);
+  void* more = memory::allocate(40 * mebi);
+  CHECK(memory::stats().reserved_bytes == reserved + static_cast<int64_t>(8 * mebi));
+  memory::deallocate(more, 40 * mebi);
+  memory::empty_cache();
+  CHECK(memory::stats().reserved_bytes == before.reserved_bytes);
+}
+
+TEST_CASE("the smallest free range that holds a block serves it") {
+  constexpr size_t mebi = size_t{1} << 20;
+  memory::empty_cache();
+  const size_t sizes[] = {8 * mebi, mebi, 3 * mebi, mebi, 5 * mebi, mebi};  // every second one stays, and keeps its neighbours apart
+  std::vector<void*> blocks;
+  for (size_t bytes : sizes) blocks.push_back(memory::allocate(bytes));
+  for (size_t i : {0, 2, 4}) memory::deallocate(blocks[i], sizes[i]);
+  CHECK(memory::allocate(3 * mebi) == blocks[2]);
+  CHECK(memory::allocate(4 * mebi) == blocks[4]);
+  CHECK(memory::allocate(6 * mebi) == blocks[0]);
+  memory::deallocate(blocks[2], 3 * mebi);
+  memory::deallocate(blocks[4], 4 * mebi);
+  memory::deallocate(blocks[0], 6 * mebi);
+  for (size_t i : {1, 3, 5}) memory::deallocate(blocks[i], sizes[i]);
 }
 
 TEST_CASE("nothing is a valid address") {
@@ -97,14 +136,15 @@ TEST_CASE("threads allocate, hand over and free") {
       std::mt19937 random(static_cast<unsigned>(t));
       std::vector<std::pair<unsigned char*, size_t>> blocks;
       for (int i = 0; i < 3000; ++i) {
-        const size_t bytes = size_t{1} << (random() % 17);
+        const size_t bytes = (size_t{1} << (random() % 22)) + random() % 100;
         auto* data = static_cast<unsigned char*>(memory::allocate(bytes));
-        data[0] = data[bytes - 1] = static_cast<unsigned char>(t);
+        std::memset(data, t, std::min<size_t>(bytes, 64));
+        data[bytes - 1] = static_cast<unsigned char>(t);
         blocks.emplace_back(data, bytes);
         if (blocks.size() < 50) continue;
         const size_t victim = random() % blocks.size();
         std::swap(blocks[victim], blocks.back());
-        wrong += blocks.back().first[0] != t;
+        wrong += blocks.back().first[0] != t || blocks.back().first[blocks.back().second - 1] != t;
         memory::deallocate(blocks.back().first, blocks.back().second);
         blocks.pop_back();
         if (i % 500 == 0) memory::empty_cache();
