@@ -101,15 +101,31 @@ DNN_INLINE void for_channels(int64_t channels, Fn&& fn) {
   if (c < channels) fn(c, std::integral_constant<int, 0>{}, channels - c);
 }
 
-// `Vectors` of for_channels: 0 stands for one that is not full.
+// `Vectors` of for_channels: 0 stands for one that is not full; kHalf for the lower half of one.
+inline constexpr int kHalf = -1;
 template <int Vectors>
-inline constexpr int kRegisters = Vectors == 0 ? 1 : Vectors;
+inline constexpr int kRegisters = Vectors <= 0 ? 1 : Vectors;
+
+template <class T, int... I>
+DNN_INLINE Vec<T> load_half_of(const T* p, std::integer_sequence<int, I...>) {
+  typedef T Half __attribute__((vector_size(kVecBytes / 2)));
+  Half half;
+  std::memcpy(&half, p, sizeof(half));
+  return {__builtin_shufflevector(half, half, (2 * I < Vec<T>::N ? I : -1)...)};
+}
+template <class T, int... I>
+DNN_INLINE void store_half_of(Vec<T> v, T* p, std::integer_sequence<int, I...>) {
+  const auto half = __builtin_shufflevector(v.v, v.v, I...);
+  std::memcpy(p, &half, sizeof(half));
+}
 template <int Vectors, class T>
 DNN_INLINE Vec<T> load_channels(const T* p, int64_t lanes) {
+  if constexpr (Vectors == kHalf) return load_half_of(p, std::make_integer_sequence<int, Vec<T>::N>{});
   return Vectors == 0 ? Vec<T>::load(p, lanes) : Vec<T>::load(p);
 }
 template <int Vectors, class T>
 DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes) {
+  if constexpr (Vectors == kHalf) return store_half_of(v, p, std::make_integer_sequence<int, Vec<T>::N / 2>{});
   Vectors == 0 ? v.store(p, lanes) : v.store(p);
 }
 
@@ -158,18 +174,23 @@ inline PoolBlocks gradient_blocks(const PoolShape& s) {
   return are_few_tiles(s) ? window_blocks(s) : PoolBlocks(s.n * s.in.d * s.in.h, s.in, s.c, 1);
 }
 
-// Calls fn(element of x, element of y, vectors, lanes) for the first pixels of windows, in their order. A pixel is a whole vector: what
-// that has beyond the pixel is overwritten by the next ones. Only the last windows of a block take no more than their pixels (vectors = 0).
-// Pixel by pixel with masks, an average of 2 x 2 took four times as long.
+// Calls fn(element of x, element of y, vectors, lanes) for the first pixels of windows, in their order. A pixel is a vector, or half of one
+// where that holds it: what that has beyond the pixel is overwritten by the next ones. Only the last windows of a block take no more than
+// their pixels (vectors = 0). Pixel by pixel with masks, an average of 2 x 2 took four times as long.
 template <class T, class Fn>
 DNN_INLINE void for_each_tile(const PoolShape& s, const Tasks& tasks, Fn&& fn) {
-  for_each_block(window_blocks(s), tasks, [&](const PoolBlock& block) {
-    const int64_t x = block.row * s.filter.h * s.in.w * s.c, y = block.row * s.out.w * s.c;
-    const int64_t last = std::max(block.begin, block.end - (Vec<T>::N - 1) / s.c);
-    int64_t pw = block.begin;
-    for (; pw < last; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, std::integral_constant<int, 1>{}, Vec<T>::N);
-    for (; pw < block.end; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, std::integral_constant<int, 0>{}, s.c);
-  });
+  const auto walk = [&](auto vectors, int64_t lanes) __attribute__((always_inline)) {
+    for_each_block(window_blocks(s), tasks, [&](const PoolBlock& block) {
+      const int64_t x = block.row * s.filter.h * s.in.w * s.c, y = block.row * s.out.w * s.c;
+      const int64_t last = std::max(block.begin, block.end - (lanes - 1) / s.c);
+      int64_t pw = block.begin;
+      for (; pw < last; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, vectors, lanes);
+      for (; pw < block.end; ++pw) fn(x + pw * s.filter.w * s.c, y + pw * s.c, std::integral_constant<int, 0>{}, s.c);
+    });
+  };
+  if constexpr (kVecBytes >= 32)
+    if (2 * s.c <= Vec<T>::N) return walk(std::integral_constant<int, kHalf>{}, Vec<T>::N / 2);
+  walk(std::integral_constant<int, 1>{}, Vec<T>::N);
 }
 
 // --- The elements of a row of a gradient, from the windows along it ---
