@@ -5,14 +5,9 @@
 #include <algorithm>
 
 #include "kernels/gemm_plan.h"
+#include "kernels/reference_conv.h"
 
-namespace dnncore {
-namespace reference {
-void conv_forward(const ConvForwardArgs& args, const Tasks&);
-void conv_backward_data(const ConvBackwardDataArgs& args, const Tasks&);
-}  // namespace reference
-
-namespace DNNCORE_ISA {
+namespace dnncore::DNNCORE_ISA {
 namespace {
 
 constexpr int64_t kMostTaps = 8192;  // more: left to the reference
@@ -63,12 +58,16 @@ DNN_INLINE void store_sums(const RowSum<T>& row, const Vec<T> (&acc)[P][V], int6
   }
 }
 
+template <bool kPartial, class T>
+DNN_INLINE Vec<T> load_channels(const T* p, int64_t lanes) {
+  return kPartial ? Vec<T>::load(p, lanes) : Vec<T>::load(p);
+}
+
 // P columns from `column` on, V vectors of channels from `channel` on; kPartial: the last one has `lanes` lanes; kBorder: not every column
 // has every tap.
 template <class T, int P, int V, bool kPartial, bool kBorder>
 void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lanes) {
   constexpr int N = Vec<T>::N;
-  const auto load = [lanes](const T* p) __attribute__((always_inline)) { return kPartial ? Vec<T>::load(p, lanes) : Vec<T>::load(p); };
   Vec<T> acc[P][V];
   DNN_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -82,12 +81,12 @@ void sum_taps(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
     const T *x = tap.x + column * row.x_step + channel, *w = tap.w + channel;
     Vec<T> wv[V];
     DNN_UNROLL
-    for (int v = 0; v < V; ++v) wv[v] = load(w + v * N);
+    for (int v = 0; v < V; ++v) wv[v] = load_channels<kPartial>(w + v * N, lanes);
     DNN_UNROLL
     for (int p = 0; p < P; ++p) {
       if (kBorder && (p < begin || p >= end)) continue;
       DNN_UNROLL
-      for (int v = 0; v < V; ++v) acc[p][v] = fma(load(x + p * row.x_step + v * N), wv[v], acc[p][v]);
+      for (int v = 0; v < V; ++v) acc[p][v] = fma(load_channels<kPartial>(x + p * row.x_step + v * N, lanes), wv[v], acc[p][v]);
     }
   }
   store_sums<T, P, V, kPartial>(row, acc, column, channel, lanes);
@@ -103,7 +102,6 @@ void sum_runs(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
     DNN_UNROLL
     for (int v = 0; v < V; ++v) __builtin_prefetch(row.ahead + (column + p) * row.x_step + channel + v * N, 0, 2);
   }
-  const auto load = [lanes](const T* p) __attribute__((always_inline)) { return kPartial ? Vec<T>::load(p, lanes) : Vec<T>::load(p); };
   Vec<T> acc[P][V];
   DNN_UNROLL
   for (int p = 0; p < P; ++p) {
@@ -117,14 +115,14 @@ void sum_runs(const RowSum<T>& row, int64_t column, int64_t channel, int64_t lan
     DNN_UNROLL
     for (int s = 0; s < S; ++s) {
       DNN_UNROLL
-      for (int v = 0; v < V; ++v) wv[s][v] = load(w + s * row.w_step + v * N);
+      for (int v = 0; v < V; ++v) wv[s][v] = load_channels<kPartial>(w + s * row.w_step + v * N, lanes);
     }
     DNN_UNROLL
     for (int j = 0; j < P + S - 1; ++j) {
       if (kBorder && (column + j < tap.begin || column + j >= tap.end)) continue;
       DNN_UNROLL
       for (int v = 0; v < V; ++v) {
-        const Vec<T> xv = load(x + j * row.x_step + v * N);
+        const Vec<T> xv = load_channels<kPartial>(x + j * row.x_step + v * N, lanes);
         DNN_UNROLL
         for (int p = 0; p < P; ++p)
           if (j >= p && j < p + S) acc[p][v] = fma(xv, wv[j - p < 0 || j - p >= S ? 0 : j - p][v], acc[p][v]);
@@ -345,5 +343,4 @@ Schedule depthwise_backward_data_schedule(const ConvBackwardDataArgs& args) {
   return schedule_of(make_row_plan(s, s.n * s.in.d * s.in.h));
 }
 
-}  // namespace DNNCORE_ISA
-}  // namespace dnncore
+}  // namespace dnncore::DNNCORE_ISA

@@ -5,13 +5,9 @@
 #include "kernels/conv_panels.h"
 #include "kernels/conv_spread.h"
 #include "kernels/conv_winograd.h"
+#include "kernels/reference_conv.h"
 
-namespace dnncore {
-namespace reference {
-void conv_forward(const ConvForwardArgs& args, const Tasks&);
-void conv_backward_data(const ConvBackwardDataArgs& args, const Tasks&);
-}  // namespace reference
-namespace DNNCORE_ISA {
+namespace dnncore::DNNCORE_ISA {
 namespace {
 
 template <class Work, class Plan>
@@ -79,5 +75,4 @@ int64_t conv_backward_data_workspace(const ConvBackwardDataArgs& args) {
   return is_depthwise(args.shape) ? 0 : workspace_of(problem_of(args));
 }
 
-}  // namespace DNNCORE_ISA
-}  // namespace dnncore
+}  // namespace dnncore::DNNCORE_ISA

@@ -6,14 +6,10 @@
 
 #include "core/launch.h"
 #include "kernels/conv_depthwise.h"
+#include "kernels/reference_conv.h"
 #include "kernels/transpose.h"
 
-namespace dnncore {
-namespace reference {
-void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks&);
-}  // namespace reference
-
-namespace DNNCORE_ISA {
+namespace dnncore::DNNCORE_ISA {
 namespace {
 
 // to[i * to_step ...] = `count` elements each of pixels i of a row; pixels outside [0, extent) are zeros.
@@ -505,5 +501,4 @@ int64_t conv_backward_weight_workspace(const ConvBackwardWeightArgs& args) {
   return plan.splits > 1 ? plan.items * plan.sums * plan.size : 0;
 }
 
-}  // namespace DNNCORE_ISA
-}  // namespace dnncore
+}  // namespace dnncore::DNNCORE_ISA
