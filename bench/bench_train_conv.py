@@ -2,8 +2,9 @@
 
 dnncore gets its images as they come, (N, C, H, W) in that order. PyTorch runs eagerly with its fused optimizer, with everything
 in that order (`NCHW`) and channels-last (`last`), and with --compile compiled, channels-last; `x torch` and `captured x` are
-against the best of them. `kernels` and `floor` are as in bench_train_step.py. With --memory every contender also trains alone in
-a process of its own: `MB` is by how much its resident memory grew at most, over what the loaded libraries take.
+against the best of them. `winograd` is the captured step under `dnncore.allow_winograd()`. `kernels` and `floor` are as in
+bench_train_step.py. With --memory every contender also trains alone in a process of its own: `MB` is by how much its resident
+memory grew at most, over what the loaded libraries take.
 """
 
 import importlib
@@ -60,6 +61,8 @@ COLUMNS = [
     ("compiled", 8, ".2f"),
     ("x torch", 7, ".2f"),
     ("captured x", 10, ".2f"),
+    ("winograd", 8, ".2f"),
+    ("winograd x", 10, ".2f"),
     ("MB ours", 7, ".0f"),
     ("captured MB", 11, ".0f"),
     ("NCHW MB", 7, ".0f"),
@@ -93,10 +96,19 @@ def step_of(lib, job, state=None, wide=False, last=False, captured=False, compil
     return common.training_step(lib, model, optimizer, lib.nn.CrossEntropyLoss(), compiled, captured), (x, target)
 
 
+def with_winograd(call):
+    def run():
+        with dnn.allow_winograd():
+            return call()
+
+    return run
+
+
 def measure(report, ceilings, job, count, options, torch):
     state = initial(job)
     captured, arguments = step_of(dnn, job, state, captured=True)
     found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(captured, arguments)}
+    found["winograd"] = with_winograd(bound(*step_of(dnn, job, state, captured=True)))
     if torch is not None:
         found |= {who: bound(*step_of(torch, job, state, **CONTENDERS[who])) for who in ("NCHW", "last")}
         if options.compile:
@@ -124,6 +136,8 @@ def measure(report, ceilings, job, count, options, torch):
         "compiled": millis.get("compiled"),
         "x torch": common.ratio(best, timings["ours"]),
         "captured x": common.ratio(best, timings["captured"]),
+        "winograd": millis["winograd"],
+        "winograd x": common.ratio(best, timings["winograd"]),
         **(peaks(job, count, torch) if options.memory else {}),
     }
     report.row(values, timings=timings)
