@@ -235,7 +235,8 @@ def _cumulate() -> list[np.ndarray]:
     return [numbers(part) for part in found]
 
 
-# Input, weight, and the settings after it: many channels, few, groups, depthwise, one dimension and three, no padding and much.
+# Input, weight, and the settings after it: many channels, few, groups, depthwise, one dimension and three, no padding and much,
+# pixels by themselves.
 CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, object]]] = [
     ((3, 24, 17, 19), (40, 24, 3, 3), {"padding": 1}),
     ((2, 3, 33, 31), (16, 3, 7, 7), {"stride": 2, "padding": 3}),
@@ -245,6 +246,8 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, object]]] =
     ((3, 7, 200), (9, 7, 5), {"stride": 3, "padding": 4}),
     ((2, 4, 6, 7, 8), (5, 4, 3, 3, 3), {"padding": 1}),
     ((2, 16, 15, 15), (24, 16, 1, 1), {"stride": 2}),
+    ((3, 96, 21, 20), (20, 96, 1, 1), {}),
+    ((2, 32, 9, 9), (7, 32, 1, 1), {}),
 ]
 
 

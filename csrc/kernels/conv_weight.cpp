@@ -157,8 +157,13 @@ class WeightGradient {
 
   void add_chunk(const WeightBlock& block, const WeightChunk& chunk, Lines ahead, T* sums, T* copies) const {
     const WeightStrip strip = weight_strip(s_, plan_, block, chunk);
-    copy_input(block, chunk, strip, copies);
-    T* const packed = copies + round_up(block.d.size() * strip.d + kWeightWidth * kLanes, 64);
+    const T* input = x_at(block, chunk);
+    T* packed = copies;
+    if (!plan_.in_place) {
+      copy_input(block, chunk, strip, copies);
+      input = copies;
+      packed += round_up(block.d.size() * strip.d + kWeightWidth * kLanes, 64);
+    }
     T* const bias = args_.dbias != nullptr && block.first ? bias_sums(sums, block) : nullptr;
     if (!plan_.turned || bias != nullptr) take_dy(block, chunk, plan_.turned ? nullptr : packed, bias);
     const int64_t ld = sums_ld(plan_, block, strip);
@@ -168,7 +173,7 @@ class WeightGradient {
       for (int64_t r = 0; r < strip.filter_rows; ++r) {
         const Range rows = plan_.folds ? Range{0, chunk.h.size()} : rows_inside(s_, chunk, block.r.begin + r);
         if (rows.size() == 0) continue;
-        const T* x = copies + (d - block.d.begin) * strip.d + r * strip.filter_row + rows.begin * strip.row;
+        const T* x = input + (d - block.d.begin) * strip.d + r * strip.filter_row + rows.begin * strip.row;
         const int64_t filter_row = (d - block.d.begin) * strip.filter_rows + r;
         if (plan_.turned)
           multiply_turned(block, chunk, strip, rows, ahead, x, sums + filter_row * round_up(strip.adjacent, kLanes), ld);

@@ -63,6 +63,7 @@ struct WeightPlan {
   int64_t lanes, size;  // of a vector, of an element
   bool turned;          // a tile is output channels by vectors of (s, c), else (s, c) by vectors of output channels
   bool folds, unfolds_rows, unfolds;
+  bool in_place;  // the strip is the input as it lies
   WeightBlock largest;
   int64_t c_parts, k_parts, d_parts, r_parts, s_parts, blocks;
   WeightChunk largest_chunk;

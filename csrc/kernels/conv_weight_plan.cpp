@@ -7,9 +7,10 @@ namespace dnncore::DNNCORE_ISA {
 namespace {
 
 // Sums of 192 to 512 KiB, chunks of 256 to 640 KiB and 512 to 2048 pixels are within 2 % of these.
-constexpr int64_t kSumsBytes = 320 << 10;   // of a block's sums, which stay in L2 while all pixels pass by
-constexpr int64_t kChunkBytes = 448 << 10;  // of a chunk's strip and output gradient, which stay in L2 too
-constexpr int64_t kChunkPixels = 1024;      // added up in registers: more would round more (see weight_tile)
+constexpr int64_t kSumsBytes = 320 << 10;          // of a block's sums, which stay in L2 while all pixels pass by
+constexpr int64_t kChunkBytes = 448 << 10;         // of a chunk's strip and output gradient, which stay in L2 too
+constexpr int64_t kChunkBytesInPlace = 192 << 10;  // of input read as it lies: the next chunk is fetched meanwhile
+constexpr int64_t kChunkPixels = 1024;             // added up in registers: more would round more (see weight_tile)
 constexpr double kTaskNanoseconds = 60e3;
 constexpr double kMostTasks = 32;
 
@@ -87,9 +88,16 @@ void cut_blocks(const ConvShape& s, WeightPlan& plan) {
   plan.blocks = s.groups * plan.c_parts * plan.k_parts * plan.d_parts * plan.r_parts * plan.s_parts;
 }
 
+// The input of a convolution of pixels whose channels are not cut is such a strip already.
+bool reads_in_place(const ConvShape& s, const WeightPlan& plan) {
+  const bool pixels = s.taps() == 1 && s.stride.count() == 1 && s.pad.d + s.pad.h + s.pad.w == 0 && s.in.count() == s.out.count();
+  return pixels && plan.largest.c.size() == s.x_pixel && (!plan.turned || s.c % plan.lanes == 0);
+}
+
 bool chunk_fits(const ConvShape& s, const WeightPlan& plan, int64_t n, int64_t h, int64_t w) {
   const WeightStrip strip = weight_strip(s, plan, plan.largest, {{0, n}, 0, {0, h}, {0, w}});
   const int64_t k = round_up(plan.largest.k.size(), plan.lanes);
+  if (plan.in_place && n * h * w * s.c * plan.size > kChunkBytesInPlace) return false;
   return n * h * w <= kChunkPixels && (plan.largest.d.size() * strip.d + n * h * w * k) * plan.size <= kChunkBytes;
 }
 
@@ -110,6 +118,7 @@ int64_t fewest_parts(int64_t total, Fits&& fits) {
 void cut_chunks(const ConvShape& s, WeightPlan& plan, int64_t wanted) {
   if (s.n == 0) return;  // no chunk
   plan.w_chunks = fewest_parts(s.out.w, [&](int64_t w) { return chunk_fits(s, plan, 1, 1, w); });
+  plan.in_place = plan.in_place && plan.w_chunks == 1;
   const int64_t w = ceil_div(s.out.w, plan.w_chunks);
   plan.h_chunks = fewest_parts(s.out.h, [&](int64_t h) { return chunk_fits(s, plan, 1, h, w); });
   const int64_t h = ceil_div(s.out.h, plan.h_chunks);
@@ -151,6 +160,7 @@ WeightPlan make_weight_plan(const ConvShape& s) {
   plan.lanes = kVecBytes / plan.size;
   choose_form(s, plan);
   cut_blocks(s, plan);
+  plan.in_place = reads_in_place(s, plan);
 
   const double rate = 90.0 * (kVecBytes >= 32 ? 1 : 0.25) * 4 / static_cast<double>(plan.size);
   plan.nanoseconds = 1000 + s.flops() / rate + static_cast<double>(s.x_bytes() + s.y_bytes() + 2 * s.w_bytes()) / 10;

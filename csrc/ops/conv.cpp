@@ -39,7 +39,8 @@ Tensor in_pixels(const ConvGeometry& geometry, const Tensor& x) {
 
 // --- Launches ---------------------------------------------------------------------------------------------------------
 
-// A matrix product of the pixels.
+// A matrix product of the pixels. (The gradient of the weights is not taken as one: its kernel sums dy on the way and won 1.1 to 1.5 x
+// where the input came from memory or its channels crowd the cache, and lost 0.93 x with 16 of 192.)
 bool is_pointwise(const ConvShape& s) {
   const auto same = [](const Extent& a, const Extent& b) { return a.d == b.d && a.h == b.h && a.w == b.w; };
   const Extent one;
@@ -135,25 +136,6 @@ WeightGradients weight_gradients(const ConvGeometry& geometry, const Tensor& x, 
   if (s.n == 0) return {zeros(geometry.w_shape(), s.dtype), with_bias ? zeros({s.k}, s.dtype) : Tensor()};
   const Tensor dw = Tensor::empty(geometry.w_shape(), s.dtype, x.device(), geometry.op);
   Tensor dbias;
-  if (is_pointwise(s)) {
-    run_gemm(geometry.op,
-             {.a = dy.data(),
-              .b = x.data(),
-              .c = dw.data(),
-              .m = s.k,
-              .n = s.c,
-              .k = s.n * s.in.count(),
-              .a_row = 1,
-              .a_col = s.y_pixel,
-              .b_row = s.x_pixel,
-              .b_col = 1,
-              .c_row = s.c,
-              .dtype = s.dtype,
-              .out_dtype = s.dtype},
-             x.device());
-    if (with_bias) dbias = channel_sums(dy.detach());
-    return {dw, dbias};
-  }
   if (with_bias) dbias = Tensor::empty({s.k}, s.dtype, x.device(), geometry.op);
   ConvBackwardWeightArgs args{.x = x.data(), .dy = dy.data(), .dw = dw.data(), .shape = s};
   if (with_bias) args.dbias = dbias.data();
