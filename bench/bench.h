@@ -48,6 +48,7 @@ void add_loss_rows();
 void add_norm_rows();
 void add_conv_rows();
 void add_pool_rows();
+void add_resample_rows();
 void add_order_rows();
 
 }  // namespace dnncore::bench

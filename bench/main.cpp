@@ -111,6 +111,7 @@ int main(int argc, char** argv) {
   bench::add_norm_rows();
   bench::add_conv_rows();
   bench::add_pool_rows();
+  bench::add_resample_rows();
   bench::add_order_rows();
   for (int i = 0; i < kernel::kCount; ++i) {
     if (bench::has_row[static_cast<size_t>(i)]) continue;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import dnncore as dnn
 import numpy as np
@@ -307,6 +308,28 @@ def _avg_pool() -> list[np.ndarray]:
     return found + _pooled(lambda x: nn.functional.adaptive_avg_pool2d(x, 9))
 
 
+def _resample_table() -> list[np.ndarray]:
+    """Of modes that copy elements."""
+    return [
+        part
+        for mode in ("nearest", "nearest-exact")
+        for part in _pooled(lambda x, mode=mode: nn.functional.interpolate(x, (60, 53), mode=mode))[::2]
+    ]
+
+
+def _resample() -> list[np.ndarray]:
+    found = []
+    for mode, antialias in (("bilinear", False), ("bicubic", False), ("bicubic", True)):
+        for size in ((60, 53), (17, 23)):
+            resize = partial(nn.functional.interpolate, size=size, mode=mode, antialias=antialias)
+            found += _pooled(resize)
+    return found
+
+
+def _local_response() -> list[np.ndarray]:
+    return [part for beta in (0.75, 0.5) for part in _pooled(nn.LocalResponseNorm(5, 0.1, beta, 2.0))]
+
+
 def _norms() -> list[np.ndarray]:
     """Channels last and first, rows, groups, with results and gradients."""
     found = []
@@ -338,6 +361,10 @@ KERNELS = {
     "max_pool_indices": KernelCase(_max_pool_indices, exact=True),
     "avg_pool": KernelCase(_avg_pool, exact=False),
     "avg_pool_backward": KernelCase(_avg_pool, exact=False),
+    "resample_table": KernelCase(_resample_table, exact=True),
+    "resample": KernelCase(_resample, exact=False),
+    "local_response": KernelCase(_local_response, exact=False),
+    "local_response_backward": KernelCase(_local_response, exact=False),
     "unary": KernelCase(_unary, exact=False),
     "binary": KernelCase(_binary, exact=False),
     "where": KernelCase(_where, exact=True),

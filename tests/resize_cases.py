@@ -42,5 +42,11 @@ CASES: list[Case] = [
     ("lp_pool1d", (2, 3, 9), (2, 2), {}),
     ("lp_pool2d", (2, 3, 9, 8), (3, 2, 1), {}),
     ("lp_pool3d", (1, 2, 4, 5, 6), (2, 3, 2), {"ceil_mode": True}),
+    *(
+        ("interpolate", (1, 2, 9, 7), (), {**target, "mode": mode, "align_corners": corners, "antialias": True})
+        for mode in ("bilinear", "bicubic")
+        for target in (*TARGETS, {"size": (2, 3)}, {"size": (9, 14)})
+        for corners in (False, True)
+    ),
 ]
 NAMES = [f"{name} {shape} {args} {' '.join(map(str, options.values()))}" for name, shape, args, options in CASES]

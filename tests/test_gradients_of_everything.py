@@ -177,6 +177,7 @@ RESIZED = {
             for case in over(IMAGES, lambda f, x, m=mode: f(x, (3, 7), mode=m))
         ),
         *over(IMAGES, lambda f, x: f(x, scale_factor=1.6, mode="bilinear", align_corners=True)),
+        *over(IMAGES, lambda f, x: f(x, (2, 3), mode="bicubic", antialias=True)),
     ],
     "F.pixel_shuffle": given(*((shape, 2) for shape in SQUARES)),
     "F.pixel_unshuffle": given(*((shape, 2) for shape in SQUARES), ((1, 3, 3, 3), 3)),

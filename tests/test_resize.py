@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import dnncore as dnn
 import numpy as np
 import pytest
@@ -86,6 +88,65 @@ def test_padding_layers_as_numpy(kind, spatial):
     assert_exact(numbers(layer(*arguments(1))(tensor(x[0]))), np.pad(x[0], [(0, 0), *[(1, 1)] * spatial], **options))
 
 
+@pytest.mark.parametrize("mode", ["nearest", "bilinear", "bicubic"])
+def test_channels_do_not_see_each_other(mode):
+    """Also where the sums of rows do not fit one piece of scratch memory."""
+    x = np.random.default_rng(5).standard_normal((1, 9000, 3, 70))
+    for size in ((2, 2), (4, 90)):
+        resize = partial(F.interpolate, size=size, mode=mode, antialias=mode != "nearest")
+        y = numbers(resize(tensor(x)))
+        for part in (slice(0, 1), slice(8190, 8195)):
+            assert_exact(y[:, part], numbers(resize(tensor(x[:, part]))))
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0)], ids=str)
+def test_any_order_of_memory(order):
+    x = np.random.default_rng(6).standard_normal((2, 5, 6, 7))
+    back = tuple(np.argsort(order).tolist())
+    turned = tensor(np.ascontiguousarray(x.transpose(order))).permute(back)
+    for mode in ("nearest", "bicubic"):
+        assert_exact(numbers(F.interpolate(turned, (9, 4), mode=mode)), numbers(F.interpolate(tensor(x), (9, 4), mode=mode)))
+
+
+def test_the_gradient_is_the_transpose():
+    """Row p of the matrix is the gradient of output p; its columns are the outputs of unit inputs."""
+    for mode, antialias in (("nearest", False), ("bicubic", False), ("bilinear", True)):
+        for size in (3, 11):
+            leaf = dnn.eye(6, dtype=dnn.float64).reshape(6, 1, 1, 6).requires_grad_()
+            y = F.interpolate(leaf, (1, size), mode=mode, antialias=antialias)
+            gradients = [dnn.autograd.grad(y[0, 0, 0, p], leaf, retain_graph=True)[0][0, 0, 0] for p in range(size)]
+            assert_exact(np.stack([numbers(g) for g in gradients], 1), numbers(y)[:, 0, 0])
+
+
+def test_values_that_are_not_finite_stay_where_they_are():
+    x = np.zeros((1, 2, 4, 4))
+    x[0, 0, 2, 2] = np.nan
+    x[0, 1, 1, 1] = np.inf
+    y = numbers(F.interpolate(tensor(x), scale_factor=2.0))
+    assert_exact(y, x.repeat(2, 2).repeat(2, 3))
+    y = numbers(F.interpolate(tensor(x), (4, 4), mode="bicubic"))
+    assert_exact(y, x)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_large_images_as_pytorch(dtype):
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(7).standard_normal((2, 19, 61, 83)).astype(dtype)
+    g = np.random.default_rng(8).standard_normal((2, 19, 150, 150)).astype(dtype)
+    tolerance = 1e-11 if dtype == "float64" else 2e-4  # PyTorch's positions are float32 there: 83 elements, slopes of about 3
+    for mode in ("nearest", "nearest-exact", "bilinear", "bicubic"):
+        for size in ((122, 150), (40, 17), (61, 83)):
+            for antialias in {False, mode[:2] == "bi"}:
+                settings = {"size": size, "mode": mode, "antialias": antialias}
+                ours, theirs = tensor(x).requires_grad_(), torch.tensor(x, requires_grad=True)
+                y, expected = F.interpolate(ours, **settings), torch.nn.functional.interpolate(theirs, **settings)
+                along = np.ascontiguousarray(g[..., : size[0], : size[1]])
+                y.backward(tensor(along))
+                expected.backward(torch.tensor(along))
+                np.testing.assert_allclose(numbers(y), expected.detach().numpy(), rtol=0, atol=tolerance)
+                np.testing.assert_allclose(numbers(ours.grad), theirs.grad.numpy(), rtol=0, atol=4 * tolerance)
+
+
 def test_halves():
     x = tensor(whole_numbers((1, 2, 4, 4)), "bfloat16")
     y = F.interpolate(x, scale_factor=2.0, mode="bilinear")
@@ -139,6 +200,13 @@ def test_captured_steps_have_the_bits_of_python(layer):
             r"interpolate: mode 'linear' expects .* got shape \(2, 4, 6, 6\)",
         ),
         (lambda x: F.interpolate(x, 2, align_corners=True), ValueError, "interpolate: align_corners goes with the modes linear"),
+        (
+            lambda x: F.interpolate(x, 2, mode="nearest", antialias=True),
+            ValueError,
+            "interpolate: antialias goes with the modes bilinear, bicubic, not with 'nearest'",
+        ),
+        (lambda x: F.interpolate(x, scale_factor=float("inf")), ValueError, "interpolate: expected one positive scale_factor"),
+        (lambda x: F.interpolate(x, 2**40), ValueError, "interpolate: expected sizes from 1 to 2147483647"),
         (lambda x: F.interpolate(x, (2, 2, 2)), ValueError, "interpolate: expected one size or 2"),
         (lambda x: F.interpolate(x, 0), ValueError, "interpolate: expected output sizes of at least 1"),
         (lambda x: F.interpolate(x, scale_factor=0.01), ValueError, "interpolate: expected output sizes of at least 1"),

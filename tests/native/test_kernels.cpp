@@ -4,6 +4,7 @@
 #include "kernels/kernels.h"
 #include "loss_cases.h"
 #include "pool_cases.h"
+#include "resample_cases.h"
 
 using namespace dnncore;
 using namespace dnncore::test;

@@ -235,17 +235,6 @@ def rms_norm(input: Tensor, normalized_shape: Sequence[int], weight: Tensor | No
     return _core._rms_norm(input, normalized_shape, weight, eps)
 
 
-def _mean_of_neighbours(input: Tensor, dim: int, size: int) -> Tensor:
-    """Return the mean of `size` entries along a dimension around each one; zeros beyond the ends count."""
-    before, after = size // 2, (size - 1) // 2
-    length = input.shape[dim]
-    padded = _core.pad(input, [0, 0] * (input.ndim - 1 - dim) + [before, after])
-    total = padded.narrow(dim, 0, length)
-    for shift in range(1, size):
-        total = total + padded.narrow(dim, shift, length)
-    return total / size
-
-
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Return ``x / (k + alpha * a)^beta`` with `a` the mean of the squares in `size` channels around each one.
 
@@ -262,12 +251,14 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 
     Returns
     -------
-    Tensor of the input's shape
+    Tensor of the input's shape, channels-last in memory
 
     Raises
     ------
     ValueError
         If the input has fewer dimensions, or size is below 1.
+    TypeError
+        If the input is not floating.
 
     References
     ----------
@@ -281,13 +272,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     [0.5, 0.3333333432674408]
     """
     check_tensors("local_response_norm", input=input)
-    if input.ndim < 3:
-        raise ValueError(
-            f"local_response_norm: expected input of shape (N, C, ...), of at least 3 dimensions, got {tuple(input.shape)}"
-        )
-    if size < 1:
-        raise ValueError(f"local_response_norm: expected a size of at least 1, got {size}")
-    return input / (_mean_of_neighbours(input * input, 1, size) * alpha + k) ** beta
+    return _core._local_response_norm(input, size, alpha, beta, k)
 
 
 def _gaussian(size: int, like: Tensor) -> list[float]:

@@ -1,10 +1,9 @@
-"""Interpolation and rearrangement of pixels as functions of recorded operations; `dnncore.nn.functional` offers them."""
+"""Interpolation, and rearrangement of pixels by recorded operations; `dnncore.nn.functional` offers them."""
 
 from __future__ import annotations
 
-import operator
+import math
 from collections.abc import Callable, Sequence
-from functools import reduce
 from typing import Any
 
 from dnncore import _core
@@ -30,9 +29,11 @@ _MODES = ("nearest", "nearest-exact", *_LINEAR, "area")
 _AREA: dict[int, Callable[..., Tensor]] = {1: adaptive_avg_pool1d, 2: adaptive_avg_pool2d, 3: adaptive_avg_pool3d}
 
 
-def _checked_mode(input: Tensor, mode: str, align_corners: bool | None) -> None:
+def _checked_mode(input: Tensor, mode: str, align_corners: bool | None, antialias: bool) -> None:
     if mode not in _MODES:
         raise ValueError(f"interpolate: expected a mode of {', '.join(_MODES)}, got {mode!r}")
+    if antialias and mode not in ("bilinear", "bicubic"):
+        raise ValueError(f"interpolate: antialias goes with the modes bilinear, bicubic, not with {mode!r}")
     if align_corners is not None and mode not in _LINEAR:
         raise ValueError(f"interpolate: align_corners goes with the modes {', '.join(_LINEAR)}, not with {mode!r}")
     if not input.is_floating_point():
@@ -50,18 +51,18 @@ def _target(
     size: Any,
     scale_factor: float | Sequence[float] | None,
     keeps_factor: bool,
-) -> tuple[tuple[int, ...], tuple[float | None, ...]]:
-    """Sizes of the output, and the factors that positions are scaled by where it is not the quotient of the sizes."""
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Sizes of the output, and the factors that positions are divided by; 0 where that is the quotient of the sizes."""
     inner = tuple(input.shape[2:])
     if (size is None) == (scale_factor is None):
         raise ValueError("interpolate: expected either a size or a scale_factor")
     if scale_factor is None:
-        return _possible(input, per_dim("interpolate", "size", size, len(inner))), (None,) * len(inner)
+        return _possible(input, per_dim("interpolate", "size", size, len(inner))), (0.0,) * len(inner)
     given = tuple(scale_factor) if isinstance(scale_factor, Sequence) else (scale_factor,) * len(inner)
-    if len(given) != len(inner) or not all(factor > 0 for factor in given):
+    if len(given) != len(inner) or not all(0 < factor < math.inf for factor in given):
         raise ValueError(f"interpolate: expected one positive scale_factor or {len(inner)}, got {given}")
     sizes = tuple(int(n * factor) for n, factor in zip(inner, given, strict=True))
-    return _possible(input, sizes), tuple(float(factor) if keeps_factor else None for factor in given)
+    return _possible(input, sizes), tuple(float(factor) if keeps_factor else 0.0 for factor in given)
 
 
 def _possible(input: Tensor, sizes: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,53 +73,6 @@ def _possible(input: Tensor, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
-def _nearest(rows: Tensor, dim: int, out: int, factor: float | None, centred: bool) -> Tensor:
-    size = rows.shape[dim]
-    scale = 1 / factor if factor is not None else size / out
-    at = _core.arange(out, dtype=_core.float32)
-    at = ((at + 0.5 if centred else at) * scale).floor().clamp(max=size - 1)
-    return rows.index_select(dim, at.long())
-
-
-def _places(rows: Tensor, dim: int, out: int, factor: float | None, align_corners: bool) -> Tensor:
-    """Where the outputs lie among the elements, in the input's precision."""
-    size, at = rows.shape[dim], _core.arange(out, dtype=rows.dtype)
-    if align_corners:
-        return at * ((size - 1) / (out - 1) if out > 1 else 0.0)
-    return (at + 0.5) * (1 / factor if factor is not None else size / out) - 0.5
-
-
-def _weighted(rows: Tensor, dim: int, taps: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
-    """Add up elements along a dimension, each times a weight; taps are pairs of positions and weights."""
-    shape = [1] * rows.ndim
-    shape[dim] = -1
-    parts = [rows.index_select(dim, at.clamp(0, rows.shape[dim] - 1).long()) * weight.reshape(shape) for at, weight in taps]
-    return reduce(operator.add, parts)
-
-
-def _linear(rows: Tensor, dim: int, out: int, factor: float | None, align_corners: bool) -> Tensor:
-    at = _places(rows, dim, out, factor, align_corners).clamp(min=0)
-    first = at.floor().clamp(max=rows.shape[dim] - 1)
-    share = (at - first).clamp(0, 1)
-    return _weighted(rows, dim, [(first, 1 - share), (first + 1, share)])
-
-
-def _cubic(rows: Tensor, dim: int, out: int, factor: float | None, align_corners: bool) -> Tensor:
-    """R. Keys: Cubic Convolution Interpolation for Digital Image Processing, 1981, with a = -0.75."""
-    a = -0.75
-    at = _places(rows, dim, out, factor, align_corners)
-    first = at.floor()
-    t = at - first
-
-    def near(x: Tensor) -> Tensor:  # of a distance up to 1
-        return ((a + 2) * x - (a + 3)) * x * x + 1
-
-    def far(x: Tensor) -> Tensor:  # from 1 to 2
-        return ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-
-    return _weighted(rows, dim, [(first - 1, far(t + 1)), (first, near(t)), (first + 1, near(1 - t)), (first + 2, far(2 - t))])
-
-
 def interpolate(
     input: Tensor,
     size: int | Sequence[int] | None = None,
@@ -126,6 +80,7 @@ def interpolate(
     mode: str = "nearest",
     align_corners: bool | None = None,
     recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
 ) -> Tensor:
     """Resize every channel of (N, C, L), (N, C, H, W) or (N, C, D, H, W).
 
@@ -142,6 +97,8 @@ def interpolate(
         In the weighted modes: whether the outermost elements keep their places, rather than the outer edges.
     recompute_scale_factor : bool, optional
         Whether to go on with the quotient of the sizes instead of `scale_factor`.
+    antialias : bool, default False
+        With "bilinear" and "bicubic": whether smaller outputs are means of all that they stand for, as Pillow's are.
 
     Returns
     -------
@@ -162,21 +119,13 @@ def interpolate(
     [[[0.0, 0.25, 0.75, 1.0]]]
     """
     check_tensors("interpolate", input=input)
-    _checked_mode(input, mode, align_corners)
+    _checked_mode(input, mode, align_corners, antialias)
     if recompute_scale_factor and scale_factor is None:
         raise ValueError("interpolate: recompute_scale_factor goes with a scale_factor")
     sizes, factors = _target(input, size, scale_factor, not recompute_scale_factor)
     if mode == "area":
         return _AREA[len(sizes)](input, sizes)
-    if input.dtype in (_core.float16, _core.bfloat16):
-        return interpolate(input.float(), size, scale_factor, mode, align_corners, recompute_scale_factor).to(input.dtype)
-    rows = input.movedim(1, -1)
-    for dim, (out, factor) in enumerate(zip(sizes, factors, strict=True), start=1):
-        if mode in ("nearest", "nearest-exact"):
-            rows = _nearest(rows, dim, out, factor, mode == "nearest-exact")
-        else:
-            rows = (_cubic if mode == "bicubic" else _linear)(rows, dim, out, factor, bool(align_corners))
-    return rows.movedim(-1, 1)
+    return _core._interpolate(input, mode, sizes, factors, bool(align_corners), antialias)
 
 
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
