@@ -1,4 +1,4 @@
-// Resampling forth and back, its tables, and local response normalisation.
+// Resampling forth and back, its tables, sampling at places of a grid, and local response normalisation.
 #include "bench.h"
 
 namespace dnncore::bench {
@@ -40,11 +40,28 @@ void add_response(const char* name, int64_t rows, int64_t channels) {
       LocalResponseBackwardArgs{.x = x->data(), .dy = y->data(), .dx = dx->data(), .shape = shape}, {x, y, dx});
 }
 
+void add_grid(const char* name, int64_t n, int64_t c, int64_t side, GridMode mode) {
+  const GridShape shape{.n = n, .c = c, .points = side * side, .in = {1, side, side}, .mode = mode};
+  const auto x = buffer(n * side * side * c, DType::Float32), y = buffer(n * side * side * c, DType::Float32);
+  const auto grid = buffer(n * side * side * 2, DType::Float32), dgrid = buffer(n * side * side * 2, DType::Float32);
+  const double each = static_cast<double>(shape.x_bytes()), places = static_cast<double>(shape.grid_bytes());
+  add(kernel::grid_sample, name, bytes(2 * each + places),
+      GridSampleArgs{.x = x->data(), .grid = grid->data(), .y = y->data(), .shape = shape}, {x, grid, y});
+  add(kernel::grid_sample_backward_input, name, bytes(2 * each + places),
+      GridSampleBackwardInputArgs{.dy = y->data(), .grid = grid->data(), .dx = x->data(), .shape = shape}, {x, grid, y});
+  add(kernel::grid_sample_backward_grid, name, bytes(2 * each + 2 * places),
+      GridSampleBackwardGridArgs{.x = x->data(), .dy = y->data(), .grid = grid->data(), .dgrid = dgrid->data(), .shape = shape},
+      {x, grid, y, dgrid});
+}
+
 }  // namespace
 
 void add_resample_rows() {
   for (const Case& c : kCases)
     for (bool transposed : {false, true}) add_case(c, transposed);
+  add_grid("linear", 8, 64, 56, GridMode::Linear);
+  add_grid("linear_rgb", 16, 3, 224, GridMode::Linear);
+  add_grid("cubic", 8, 64, 56, GridMode::Cubic);
   add_response("alexnet1", 16 * 55 * 55, 64);
   add_response("alexnet2", 16 * 27 * 27, 192);
 }

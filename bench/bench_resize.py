@@ -1,29 +1,16 @@
-"""Interpolation and local response normalisation with their gradients, float32: dnncore, NumPy and PyTorch in its better layout.
+"""Interpolation, sampling at places and local response normalisation with their gradients, float32: dnncore, NumPy and PyTorch.
 
-Bytes count once per element read and once per element written: x and y in the forward pass, dy and dx (and x again, of the
-normalisation) in the backward pass. NumPy interpolates by a matrix per dimension, made beforehand.
+PyTorch runs in its better layout. Bytes count once per element read and once per element written: x and y in the forward pass, dy
+and dx (and x again, of the normalisation) in the backward pass. NumPy interpolates by a matrix per dimension; it has that and
+the taps of the places ready.
 """
-
-from functools import partial
 
 import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
 from dnncore.cli._bench_images import LAYOUTS, better_layout, normal, tensor
 
-COLUMNS = [
-    ("row", 36, ""),
-    ("threads", 7, "d"),
-    ("ours us", 10, ".1f"),
-    ("GB/s", 7, ".1f"),
-    ("spread", 6, ".2f"),
-    ("copy GB/s", 9, ".1f"),
-    ("fraction", 8, ".3f"),
-    ("NumPy us", 10, ".1f"),
-    ("torch us", 10, ".1f"),
-    ("x NumPy", 7, ".2f"),
-    ("x torch", 7, ".2f"),
-]
+COLUMNS = common.peer_columns(40, *common.COPY)
 
 RESIZES = [
     ((8, 64, 56, 56), 112, "nearest", False),
@@ -37,6 +24,7 @@ RESIZES = [
     ((8, 512, 7, 7), 14, "bilinear", False),
 ]
 RESPONSES = [(16, 64, 55, 55), (16, 192, 27, 27)]
+SAMPLES = [(8, 64, 56, 56), (16, 3, 224, 224)]  # at as many places, bilinear; the gradient of the images alone
 SIZE, ALPHA, BETA, K = 5, 1e-4, 0.75, 2.0
 TOLERANCE = 5e-5  # PyTorch's positions are float32
 
@@ -63,6 +51,32 @@ def resize_with_numpy(x, dy, size, mode, antialias):
     return call
 
 
+def sample_with_numpy(x, grid, dy):
+    n, c, h, w = x.shape
+    at = ((grid.astype(np.float64) + 1) * (w, h) - 1) / 2
+    first = np.floor(at)
+    share = (at - first).astype(np.float32).reshape(-1, 2)
+    column, row = np.moveaxis(first.astype(int), -1, 0).reshape(2, -1)
+    image = np.repeat(np.arange(n), grid[0].size // 2) * h
+    taps = [
+        ((image + row + i) * w + column + j, np.abs(1 - j - share[:, :1]) * np.abs(1 - i - share[:, 1:]))
+        for i in range(2)
+        for j in range(2)
+    ]
+
+    def pixels(a):
+        return a.transpose(0, 2, 3, 1).reshape(-1, c)
+
+    def call():
+        rows, gradient, dx = pixels(x), pixels(dy), np.zeros((n * h * w, c), np.float32)
+        _ = sum(rows[at] * weight for at, weight in taps)
+        for at, weight in taps:
+            np.add.at(dx, at, gradient * weight)
+        return dx.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+
+    return call
+
+
 def neighbours(x):
     padded = np.pad(x, ((0, 0), (SIZE // 2, SIZE // 2), (0, 0), (0, 0)))
     return sum(padded[:, i : i + x.shape[1]] for i in range(SIZE))
@@ -78,13 +92,18 @@ def response_with_numpy(x, dy):
     return call
 
 
-def in_layouts(function, x, dy, library):
+def in_layouts(function, x, dy, others, library):
+    fixed = [library.from_numpy(other) for other in others]
+
     def make(layout):
-        return both_ways(
-            partial(function, library.nn.functional), tensor(library, x, layout).requires_grad_(), tensor(library, dy, layout)
-        )
+        leaf = tensor(library, x, layout).requires_grad_()
+        return both_ways(lambda x: function(library.nn.functional, x, *fixed), leaf, tensor(library, dy, layout))
 
     return make(LAYOUTS[True]) if library is dnn else better_layout(make)
+
+
+def sampled(functional, x, grid):
+    return functional.grid_sample(x, grid, align_corners=False)
 
 
 def rows():
@@ -93,53 +112,34 @@ def rows():
         settings = {"size": (size, size), "mode": mode, "antialias": antialias}
         name = f"{mode}{' antialias' if antialias else ''} {'x'.join(map(str, shape))} to {size}"
         moved = 8 * (x.size + dy.size)
-        yield name, moved, x, dy, lambda f, t, s=settings: f.interpolate(t, **s), resize_with_numpy(x, dy, size, mode, antialias)
+        call = resize_with_numpy(x, dy, size, mode, antialias)
+        yield name, (moved, x, dy, lambda f, t, s=settings: f.interpolate(t, **s), [], call)
+    for shape in SAMPLES:
+        x, dy = normal(*shape), normal(*shape, seed=1)
+        grid = np.random.default_rng(2).uniform(-0.9, 0.9, (shape[0], *shape[2:], 2)).astype(np.float32)
+        name = f"grid_sample {'x'.join(map(str, shape))}"
+        call = sample_with_numpy(x, grid, dy)
+        yield name, (16 * (x.size + grid.size), x, dy, sampled, [grid], call)
     for shape in RESPONSES:
         x, dy = normal(*shape), normal(*shape, seed=1)
         call = response_with_numpy(x, dy)
         name = f"local response {'x'.join(map(str, shape))}"
-        yield name, 20 * x.size, x, dy, lambda f, t: f.local_response_norm(t, SIZE, ALPHA, BETA, K), call
+        yield name, (20 * x.size, x, dy, lambda f, t: f.local_response_norm(t, SIZE, ALPHA, BETA, K), [], call)
 
 
-def measure(report, ceilings, row, count, options, torch):
-    name, moved, x, dy, function, with_numpy = row
-    found = {"ours": in_layouts(function, x, dy, dnn), "NumPy": with_numpy}
-    if torch is not None:
-        found["torch"] = in_layouts(function, x, dy, torch)
-    common.check(name, found, common.to_numpy(with_numpy()), TOLERANCE)
-    timings = common.compare(found, options.quick)
-    ours, ceiling = timings["ours"], ceilings.copy(count, moved // 4)
-    rate = moved / ours.median * 1e-9
-    values = {
-        "row": name,
-        "threads": count,
-        "ours us": ours.median * 1e6,
-        "GB/s": rate,
-        "spread": ours.spread,
-        "copy GB/s": ceiling,
-        "fraction": ceiling and rate / ceiling,
-        "NumPy us": timings["NumPy"].median * 1e6,
-        "torch us": timings["torch"].median * 1e6 if "torch" in timings else None,
-        "x NumPy": common.ratio(timings["NumPy"], ours),
-        "x torch": common.ratio(timings.get("torch"), ours),
-    }
-    report.row(values, timings=timings)
+def measure(run, label, row):
+    moved, x, dy, function, others, with_numpy = row
+    libraries = {"dnncore": dnn, **({} if run.torch is None else {"torch": run.torch})}
+    found = {who: in_layouts(function, x, dy, others, library) for who, library in libraries.items()}
+    found["NumPy"] = with_numpy
+    common.check(label, found, common.to_numpy(with_numpy()), TOLERANCE)
+    timings = common.compare(found, run.options.quick)
+    values = common.copy_values(moved, timings, run.ceilings.copy(run.threads, moved // 4))
+    run.report.row({**common.peer_values(label, run.threads, timings), **values}, timings=timings)
 
 
 def main():
-    options = common.arguments(__doc__)
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("resizing and local response", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for row in rows():
-                if options.filter in row[0]:
-                    measure(report, ceilings, row, count, options, torch)
-    for count in options.threads:
-        for column in ("x NumPy", "x torch"):
-            report.geometric_mean(column, f"{column}, {count} thread(s)", threads=count)
-    report.finish()
+    common.compare_rows("resizing and local response", __doc__, COLUMNS, rows, measure)
 
 
 if __name__ == "__main__":

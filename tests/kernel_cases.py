@@ -330,6 +330,18 @@ def _local_response() -> list[np.ndarray]:
     return [part for beta in (0.75, 0.5) for part in _pooled(nn.LocalResponseNorm(5, 0.1, beta, 2.0))]
 
 
+def _grid_sample() -> list[np.ndarray]:
+    found = []
+    for mode in ("bilinear", "bicubic"):
+        for shape in ((6, 70, 41, 37), (40, 3, 29, 31)):
+            x = tensor(_random(*shape)).requires_grad_()
+            grid = tensor(0.5 * _random(shape[0], 40, 33, 2)).requires_grad_()
+            y = nn.functional.grid_sample(x, grid, mode)
+            y.backward(tensor(_random(*y.shape, seed=1)))
+            found += [y, x.grad, grid.grad]
+    return [numbers(y) for y in found]
+
+
 def _norms() -> list[np.ndarray]:
     """Channels last and first, rows, groups, with results and gradients."""
     found = []
@@ -363,6 +375,9 @@ KERNELS = {
     "avg_pool_backward": KernelCase(_avg_pool, exact=False),
     "resample_table": KernelCase(_resample_table, exact=True),
     "resample": KernelCase(_resample, exact=False),
+    "grid_sample": KernelCase(_grid_sample, exact=False),
+    "grid_sample_backward_input": KernelCase(_grid_sample, exact=False),
+    "grid_sample_backward_grid": KernelCase(_grid_sample, exact=False),
     "local_response": KernelCase(_local_response, exact=False),
     "local_response_backward": KernelCase(_local_response, exact=False),
     "unary": KernelCase(_unary, exact=False),

@@ -169,6 +169,13 @@ def unpool(spatial: int) -> Callable[..., Any]:
     return call
 
 
+SAMPLED = [
+    ((2, 3, 4, 5), (2, 3, 2, 2)),
+    ((1, 1, 3, 3), (1, 1, 1, 2)),
+    ((0, 2, 3, 3), (0, 2, 2, 2)),
+    ((1, 17, 2, 3), (1, 2, 2, 2)),
+    ((1, 2, 3, 2, 4), (1, 2, 1, 2, 3)),
+]
 RESIZED = {
     "F.interpolate": [
         *(
@@ -178,6 +185,19 @@ RESIZED = {
         ),
         *over(IMAGES, lambda f, x: f(x, scale_factor=1.6, mode="bilinear", align_corners=True)),
         *over(IMAGES, lambda f, x: f(x, (2, 3), mode="bicubic", antialias=True)),
+    ],
+    "F.affine_grid": [
+        *over([(2, 2, 3), (1, 2, 3)], lambda f, theta: f(theta, (theta.shape[0], 1, 3, 4))),
+        *over([(1, 3, 4), (2, 3, 4)], lambda f, theta: f(theta, (theta.shape[0], 1, 2, 3, 2), True)),
+        *over([(3, 2, 3)], lambda f, theta: f(theta, (3, 2, 1, 1))),
+    ],
+    "F.grid_sample": [
+        *over(SAMPLED, lambda f, x, places: f(x, places)),
+        *over(SAMPLED, lambda f, x, places: f(x, places, padding_mode="border", align_corners=True)),
+        *over(SAMPLED, lambda f, x, places: f(x, places, padding_mode="reflection")),
+        *over(SAMPLED[:-1], lambda f, x, places: f(x, places, "bicubic")),
+        *over(SAMPLED[:-1], lambda f, x, places: f(x, places, "bicubic", "border")),
+        *over(SAMPLED, lambda f, x, places: f(x, places, "nearest")),
     ],
     "F.pixel_shuffle": given(*((shape, 2) for shape in SQUARES)),
     "F.pixel_unshuffle": given(*((shape, 2) for shape in SQUARES), ((1, 3, 3, 3), 3)),

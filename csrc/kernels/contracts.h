@@ -10,6 +10,7 @@
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
 #include "kernels/gemm.h"
+#include "kernels/grid_sample.h"
 #include "kernels/index.h"
 #include "kernels/local_response.h"
 #include "kernels/norm.h"

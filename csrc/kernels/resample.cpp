@@ -67,12 +67,18 @@ class Resampler {
     const int64_t most = static_cast<int64_t>(kScratchBytes / sizeof(T)) / block.channels;
     for (int64_t i = begin; i < end; i += most) {
       const Line<T> line = down(block, x, pd, ph, i, std::min(i + most, end));
-      const bool stream = stream_ && i == begin && i + most >= end;
-      line.count == 2 ? across<2>(block, line, y, i > begin, stream) : across<1>(block, line, y, i > begin, stream);
+      const bool add = i > begin;
+      with_rows(line.count, [&](auto count) {
+        stream_ && !add && i + most >= end ? across<count, true>(block, line, y, add) : across<count, false>(block, line, y, add);
+      });
     }
   }
 
  private:
+  template <class Fn>
+  static void with_rows(int count, Fn&& fn) {
+    count == 2 ? fn(std::integral_constant<int, 2>{}) : fn(std::integral_constant<int, 1>{});
+  }
   void clear(const PoolBlock& block, T* y) const {
     for (int64_t p = block.begin; p < block.end; ++p) std::memset(y + p * s_.c, 0, static_cast<size_t>(block.channels) * sizeof(T));
   }
@@ -114,8 +120,8 @@ class Resampler {
   }
 
   // Adds up the pixels of a line into the outputs.
-  template <int R>
-  void across(const PoolBlock& block, const Line<T>& line, T* y, bool add, bool stream) const {
+  template <int R, bool kStream>
+  void across(const PoolBlock& block, const Line<T>& line, T* y, bool add) const {
     using V = Vec<T>;
     for (int64_t p = block.begin; p < block.end; ++p) {
       const int64_t begin = std::max<int64_t>(w_.first[p], line.begin), count = std::min(w_.end(p), line.end) - begin;
@@ -135,7 +141,7 @@ class Resampler {
               }
             if (!add && count <= 0)
               for (V& v : sum) v = V::zero();
-            for (int u = 0; u < U; ++u) store_channels<vectors>(sum[u], to + u * V::N, lanes, stream);
+            for (int u = 0; u < U; ++u) put_channels<kStream, vectors>(sum[u], to + u * V::N, lanes);
           });
     }
   }

@@ -9,11 +9,11 @@ namespace dnncore::ops {
 
 namespace {
 
-constexpr const char* kOp = "interpolate";
+constexpr const char* kInterpolate = "interpolate";
 
 ResampleAxis axis_of(int64_t from, int64_t to, double factor, bool align_corners) {
-  DNN_CHECK(to >= 1 && to <= INT32_MAX && from <= INT32_MAX, ValueError, kOp, ": expected sizes from 1 to ", INT32_MAX, ", got ", from,
-            " to ", to);
+  DNN_CHECK(to >= 1 && to <= INT32_MAX && from <= INT32_MAX, ValueError, kInterpolate, ": expected sizes from 1 to ", INT32_MAX, ", got ",
+            from, " to ", to);
   const double quotient = factor > 0 ? 1 / factor : static_cast<double>(from) / static_cast<double>(to);
   return {from, to, !align_corners ? quotient : to > 1 ? static_cast<double>(from - 1) / static_cast<double>(to - 1) : 0.0};
 }
@@ -21,7 +21,7 @@ ResampleAxis axis_of(int64_t from, int64_t to, double factor, bool align_corners
 // Positions in the tables are 32-bit.
 void check_table(const ResampleShape& s) {
   for (int i = 0; i < 3; ++i)
-    DNN_CHECK(s.axes[i].to * s.most_taps(i) <= INT32_MAX, ValueError, kOp, ": from ", s.axes[i].from, " to ", s.axes[i].to,
+    DNN_CHECK(s.axes[i].to * s.most_taps(i) <= INT32_MAX, ValueError, kInterpolate, ": from ", s.axes[i].from, " to ", s.axes[i].to,
               " elements takes more than ", INT32_MAX, " weights");
 }
 
@@ -33,17 +33,17 @@ Shape sizes_of(const Extent& extent, int spatial) {
 }
 
 Tensor resampled(const Tensor& x, ResampleShape s, int spatial) {
-  const Tensor from = channels_last(x.detach(), kOp);
+  const Tensor from = channels_last(x.detach(), kInterpolate);
   Shape shape = {s.n, s.c};
   for (int64_t size : sizes_of(s.out(), spatial)) shape.push_back(size);
-  const Tensor y = empty_channels_last(shape, x.dtype(), x.device(), kOp);
+  const Tensor y = empty_channels_last(shape, x.dtype(), x.device(), kInterpolate);
   if (y.numel() > 0) {
-    const Tensor table = Tensor::empty({s.table_bytes()}, DType::UInt8, x.device(), kOp);
-    launch(kOp, kernel::resample_table, ResampleTableArgs{.table = table.data(), .shape = s}, y.device());
-    launch(kOp, kernel::resample, ResampleArgs{.x = from.data(), .table = table.data(), .y = y.data(), .shape = s}, y.device());
+    const Tensor table = Tensor::empty({s.table_bytes()}, DType::UInt8, x.device(), kInterpolate);
+    launch(kInterpolate, kernel::resample_table, ResampleTableArgs{.table = table.data(), .shape = s}, y.device());
+    launch(kInterpolate, kernel::resample, ResampleArgs{.x = from.data(), .table = table.data(), .y = y.data(), .shape = s}, y.device());
   }
   if (any_requires_grad({&x}))
-    record(kOp, y, {&x}, [s, spatial](const Node&, const Tensor& g) -> Grads {
+    record(kInterpolate, y, {&x}, [s, spatial](const Node&, const Tensor& g) -> Grads {
       ResampleShape back = s;
       back.transposed = !s.transposed;
       return {resampled(g, back, spatial)};
@@ -131,7 +131,7 @@ Tensor interpolate(const Tensor& x, ResampleMode mode, const Shape& sizes, const
 }
 
 Tensor local_response_norm(const Tensor& x, int64_t size, double alpha, double beta, double k) {
-  DNN_CHECK(is_floating(x.dtype()), TypeError, kResponse, ": expected a floating tensor, got ", x.dtype(), "; cast with .float()");
+  check_floating(kResponse, x);
   DNN_CHECK(x.ndim() >= 3, ValueError, kResponse, ": expected input of shape (N, C, ...), of at least 3 dimensions, got ", x.shape());
   DNN_CHECK(size >= 1, ValueError, kResponse, ": expected a size of at least 1, got ", size);
   if (is_half(x.dtype())) return to_dtype(local_response_norm(to_dtype(x, DType::Float32), size, alpha, beta, k), x.dtype());
