@@ -39,8 +39,8 @@ Tensor in_pixels(const ConvGeometry& geometry, const Tensor& x) {
 
 // --- Launches ---------------------------------------------------------------------------------------------------------
 
-// A matrix product of the pixels. (The gradient of the weights is not taken as one: its kernel sums dy on the way and won 1.1 to 1.5 x
-// where the input came from memory or its channels crowd the cache, and lost 0.93 x with 16 of 192.)
+// A matrix product of the pixels. (The gradient of the weights is not taken as one: its kernel sums dy on the way. One core, input in
+// memory: 192 -> 64 channels 1.27 x the product, 512 -> 24 1.2 x, 480 -> 192 the same, 832 -> 384 of 7x7 pixels 0.94 x.)
 bool is_pointwise(const ConvShape& s) {
   const auto same = [](const Extent& a, const Extent& b) { return a.d == b.d && a.h == b.h && a.w == b.w; };
   const Extent one;
