@@ -2,7 +2,7 @@
 # Why: an inline function (ours or the standard library's) compiled with wide flags is a weak symbol the linker may hand to code that
 # runs on an old CPU. After the merge nothing but `dnncore_table_<isa>` is visible.
 
-set(DNNCORE_FLAGS_sse2 -msse2 $<$<CONFIG:Release>:-O2>)  # for the oldest machines: two thirds of the time to compile and of the size
+set(DNNCORE_FLAGS_sse2 -msse2)
 set(DNNCORE_FLAGS_avx2 -mavx2 -mfma -mf16c -mbmi -mbmi2)
 set(DNNCORE_FLAGS_avx512 ${DNNCORE_FLAGS_avx2} -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512cd -mprefer-vector-width=512)
 set(DNNCORE_FLAGS_avx512bf16 ${DNNCORE_FLAGS_avx512} -mavx512bf16)
@@ -18,7 +18,7 @@ function(dnncore_add_isa isa result)
   add_library(dnncore_${isa} OBJECT ${sources})
   target_link_libraries(dnncore_${isa} PRIVATE dnncore_flags)
   target_compile_definitions(dnncore_${isa} PRIVATE ${definitions})
-  target_compile_options(dnncore_${isa} PRIVATE ${DNNCORE_FLAGS_${isa}})
+  target_compile_options(dnncore_${isa} PRIVATE ${DNNCORE_FLAGS_${isa}} $<$<CONFIG:Release>:-O2>)
   set(merged ${CMAKE_CURRENT_BINARY_DIR}/${isa}_merged.o)
   set(stripped ${CMAKE_CURRENT_BINARY_DIR}/${isa}.o)
   add_custom_command(

@@ -6,6 +6,19 @@
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
+// Windows of more than 256 taps: no form of their own for 2 or 3 taps across.
+template <class Position>
+inline constexpr bool kLargeWindows = std::is_same_v<Position, int32_t>;
+
+// Calls fn(true or false as a constant). float32 and usual windows alone write past the caches: every form has to be compiled.
+template <class T, class Position, class Fn>
+void with_pool_stream(bool streams, Fn&& fn) {
+  if constexpr (sizeof(T) == sizeof(float) && !kLargeWindows<Position>)
+    with_stream(streams, fn);
+  else
+    fn(std::false_type{});
+}
+
 // The rows of a window that lie inside.
 struct PoolRows {
   int64_t count_d, count_h, step_d, step_h;  // elements of x from one to the next
@@ -107,12 +120,11 @@ void forward(const MaxPoolArgs& args, const Tasks& tasks) {
               pool_window<kStream, vectors, width>(rows, x + c, across, step, rows.tap + w.begin, lanes, y + c,
                                                    at_position<Position>(positions, c));
             };
-            if (across == 2)
-              pool(std::integral_constant<int, 2>{});
-            else if (across == 3)
-              pool(std::integral_constant<int, 3>{});
-            else
-              pool(std::integral_constant<int, 0>{});
+            if constexpr (!kLargeWindows<Position>) {
+              if (across == 2) return pool(std::integral_constant<int, 2>{});
+              if (across == 3) return pool(std::integral_constant<int, 3>{});
+            }
+            pool(std::integral_constant<int, 0>{});
           });
     }
   });
@@ -213,12 +225,13 @@ void backward(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
     if (plain && one && s.filter.w <= s.stride.w) return give<kStream, T, Position>(args, dims, block, d.begin, h.begin, row);
     for_channels<T>(
         block.channels, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
-          if (plain && s.filter.w == 3 && s.stride.w == 2)
-            overlap<kStream, vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
-          else if (plain && s.filter.w == 3 && s.stride.w == 1)
-            overlap<kStream, vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
-          else
-            gather<kStream, vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
+          if constexpr (!kLargeWindows<Position>) {
+            if (plain && s.filter.w == 3 && s.stride.w == 2)
+              return overlap<kStream, vectors, 3, 2, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
+            if (plain && s.filter.w == 3 && s.stride.w == 1)
+              return overlap<kStream, vectors, 3, 1, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
+          }
+          gather<kStream, vectors, T, Position>(args, dims, block, d, h, block.c + c, row + c, lanes);
         });
   });
 }
@@ -254,7 +267,8 @@ void forward_of(const MaxPoolArgs& args, const Tasks& tasks) {
   const auto pool = [&](auto position) {
     using Position = decltype(position);
     if (are_few_tiles(s)) return s.filter.w == 2 ? forward_tiles<2, T, Position>(args, tasks) : forward_tiles<0, T, Position>(args, tasks);
-    with_stream(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks), [&](auto stream) { forward<stream(), T, Position>(args, tasks); });
+    with_pool_stream<T, Position>(pool_streams(args.y, s.y_bytes(), s.c, s.dtype, tasks),
+                                  [&](auto stream) { forward<stream(), T, Position>(args, tasks); });
   };
   args.positions == nullptr ? pool(NoPosition{}) : with_position(s, pool);
 }
@@ -265,8 +279,8 @@ void backward_of(const MaxPoolBackwardArgs& args, const Tasks& tasks) {
   with_position(s, [&](auto position) {
     using Position = decltype(position);
     if (are_few_tiles(s)) return backward_tiles<T, Position>(args, tasks);
-    with_stream(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks),
-                [&](auto stream) { backward<stream(), T, Position>(args, tasks); });
+    with_pool_stream<T, Position>(pool_streams(args.dx, s.x_bytes(), s.c, s.dtype, tasks),
+                                  [&](auto stream) { backward<stream(), T, Position>(args, tasks); });
   });
 }
 
