@@ -8,6 +8,7 @@ the taps of the places ready.
 import common  # first: clears OPENBLAS_CORETYPE
 import dnncore as dnn
 import numpy as np
+import reference_numpy
 from dnncore.cli._bench_images import LAYOUTS, better_layout, normal, tensor
 
 COLUMNS = common.peer_columns(40, *common.COPY)
@@ -45,49 +46,26 @@ def resize_with_numpy(x, dy, size, mode, antialias):
     matrix = dnn.nn.functional.interpolate(line, (1, size), **settings).numpy()[0, :, 0]
 
     def call():
-        _ = matrix.T @ x @ matrix
-        return matrix @ dy @ matrix.T
+        reference_numpy.resample(x, matrix.T, matrix.T)
+        return reference_numpy.resample(dy, matrix, matrix)
 
     return call
 
 
 def sample_with_numpy(x, grid, dy):
-    n, c, h, w = x.shape
-    at = ((grid.astype(np.float64) + 1) * (w, h) - 1) / 2
-    first = np.floor(at)
-    share = (at - first).astype(np.float32).reshape(-1, 2)
-    column, row = np.moveaxis(first.astype(int), -1, 0).reshape(2, -1)
-    image = np.repeat(np.arange(n), grid[0].size // 2) * h
-    taps = [
-        ((image + row + i) * w + column + j, np.abs(1 - j - share[:, :1]) * np.abs(1 - i - share[:, 1:]))
-        for i in range(2)
-        for j in range(2)
-    ]
-
-    def pixels(a):
-        return a.transpose(0, 2, 3, 1).reshape(-1, c)
+    taps = reference_numpy.sample_taps(x.shape, grid)
 
     def call():
-        rows, gradient, dx = pixels(x), pixels(dy), np.zeros((n * h * w, c), np.float32)
-        _ = sum(rows[at] * weight for at, weight in taps)
-        for at, weight in taps:
-            np.add.at(dx, at, gradient * weight)
-        return dx.reshape(n, h, w, c).transpose(0, 3, 1, 2)
+        reference_numpy.grid_sample(x, grid, taps)
+        return reference_numpy.grid_sample_backward_input(dy, x.shape, taps)
 
     return call
 
 
-def neighbours(x):
-    padded = np.pad(x, ((0, 0), (SIZE // 2, SIZE // 2), (0, 0), (0, 0)))
-    return sum(padded[:, i : i + x.shape[1]] for i in range(SIZE))
-
-
 def response_with_numpy(x, dy):
     def call():
-        scale = K + np.float32(ALPHA / SIZE) * neighbours(x * x)
-        power = scale ** np.float32(-BETA)
-        _ = x * power
-        return dy * power - np.float32(2 * ALPHA * BETA / SIZE) * x * neighbours(dy * x * power / scale)
+        reference_numpy.local_response_norm(x, SIZE, ALPHA, BETA, K)
+        return reference_numpy.local_response_backward(dy, x, SIZE, ALPHA, BETA, K)
 
     return call
 

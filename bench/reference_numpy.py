@@ -4,6 +4,7 @@ Elementwise functions take `out` and return it. `FORMS` names one for every kern
 """
 
 import math
+from functools import reduce
 
 import numpy as np
 from dnncore.cli._bench_numpy import cross_entropy, log_softmax, mse_loss, relu, sigmoid, silu, softmax, tanh
@@ -242,6 +243,77 @@ def uniform(shape, seed):
 
 MAPS = {"relu": relu, "exp": exp, "tanh": tanh, "sigmoid": sigmoid, "softplus": softplus, "erf": erf, "gelu": gelu}
 
+
+def linear_weights(size, result):
+    """The matrix (result, size) of linear interpolation, ``align_corners=False``."""
+    at = np.clip((np.arange(result) + 0.5) * size / result - 0.5, 0, size - 1)
+    return np.maximum(0, 1 - np.abs(at[:, None] - np.arange(size))).astype(np.float32)
+
+
+def resample(x, down, across):
+    """Images (N, C, H, W) by a matrix per dimension; the gradient is this with the transposed ones."""
+    return down @ x @ across.T
+
+
+def _neighbours(x, size):
+    """Sums over `size` channels around each, (N, C, H, W)."""
+    padded = np.pad(x, ((0, 0), (size // 2, (size - 1) // 2), (0, 0), (0, 0)))
+    return reduce(np.add, (padded[:, i : i + x.shape[1]] for i in range(size)))
+
+
+def local_response_norm(x, size, alpha, beta, k):
+    return x * (k + x.dtype.type(alpha / size) * _neighbours(x * x, size)) ** x.dtype.type(-beta)
+
+
+def local_response_backward(dy, x, size, alpha, beta, k):
+    """Its gradient, for odd sizes."""
+    scale = k + x.dtype.type(alpha / size) * _neighbours(x * x, size)
+    power = scale ** x.dtype.type(-beta)
+    return dy * power - x.dtype.type(2 * alpha * beta / size) * x * _neighbours(dy * x * power / scale, size)
+
+
+def sample_taps(shape, grid):
+    """Of bilinear samples inside images (N, C, H, W): four of (rows of pixels, weights, their derivatives by the place)."""
+    n, _, h, w = shape
+    at = ((grid.astype(np.float64) + 1) * (w, h) - 1) / 2
+    first = np.floor(at)
+    right, down = np.moveaxis((at - first).astype(grid.dtype).reshape(-1, 2), -1, 0)
+    column, row = np.moveaxis(first.astype(int), -1, 0).reshape(2, -1)
+    image = np.repeat(np.arange(n), grid[0].size // 2) * h
+    taps = []
+    for i, j in np.ndindex(2, 2):
+        across, along = np.abs(1 - j - right), np.abs(1 - i - down)
+        slopes = np.stack([(2 * j - 1) * along * (w / 2), (2 * i - 1) * across * (h / 2)], -1).astype(grid.dtype)
+        taps.append(((image + row + i) * w + column + j, (across * along)[:, None], slopes))
+    return taps
+
+
+def _pixels(x):
+    return x.transpose(0, 2, 3, 1).reshape(-1, x.shape[1])
+
+
+def _images(pixels, n, h):
+    return pixels.reshape(n, h, -1, pixels.shape[1]).transpose(0, 3, 1, 2)
+
+
+def grid_sample(x, grid, taps):
+    pixels = _pixels(x)
+    return _images(reduce(np.add, (pixels[at] * weight for at, weight, _ in taps)), *grid.shape[:2])
+
+
+def grid_sample_backward_input(dy, shape, taps):
+    gradient, dx = _pixels(dy), np.zeros((shape[0] * shape[2] * shape[3], shape[1]), dy.dtype)
+    for at, weight, _ in taps:
+        np.add.at(dx, at, gradient * weight)
+    return _images(dx, shape[0], shape[2])
+
+
+def grid_sample_backward_grid(dy, x, grid, taps):
+    pixels, gradient = _pixels(x), _pixels(dy)
+    shares = ((pixels[at] * gradient).sum(1, keepdims=True) * slopes for at, _, slopes in taps)
+    return reduce(np.add, shares).reshape(grid.shape)
+
+
 FORMS = {
     "gemm": matmul,
     "gemm_pack": copy_transposed,
@@ -255,6 +327,13 @@ FORMS = {
     "avg_pool_backward": avg_pool2d,
     "norm": batch_norm,
     "norm_backward": batch_norm,
+    "resample": resample,
+    "resample_table": linear_weights,
+    "local_response": local_response_norm,
+    "local_response_backward": local_response_backward,
+    "grid_sample": grid_sample,
+    "grid_sample_backward_input": grid_sample_backward_input,
+    "grid_sample_backward_grid": grid_sample_backward_grid,
     "unary": gelu,
     "binary": add,
     "where": where,

@@ -189,7 +189,7 @@ RESIZED = {
     "F.affine_grid": [
         *over([(2, 2, 3), (1, 2, 3)], lambda f, theta: f(theta, (theta.shape[0], 1, 3, 4))),
         *over([(1, 3, 4), (2, 3, 4)], lambda f, theta: f(theta, (theta.shape[0], 1, 2, 3, 2), True)),
-        *over([(3, 2, 3)], lambda f, theta: f(theta, (3, 2, 1, 1))),
+        *over([(3, 2, 3), (0, 2, 3)], lambda f, theta: f(theta, (theta.shape[0], 2, 1, 1))),
     ],
     "F.grid_sample": [
         *over(SAMPLED, lambda f, x, places: f(x, places)),

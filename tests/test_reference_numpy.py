@@ -205,3 +205,43 @@ def test_normalisation_and_its_gradients(name):
     dx, dweight, dbias = norm(x, weight, bias, dy)
     slope = (loss(1e-6) - loss(-1e-6)) / 2e-6
     assert abs(slope - np.sum(dx * step) - np.sum((dweight + dbias) * move)) < 1e-6
+
+
+def test_resampling_keeps_planes_and_is_its_gradients_adjoint():
+    down, across = reference_numpy.linear_weights(9, 6), reference_numpy.linear_weights(5, 8)
+    plane = np.arange(9.0)[:, None] + 3 * np.arange(5.0)
+    places = np.clip((np.arange(6) + 0.5) * 1.5 - 0.5, 0, 8)[:, None] + 3 * np.clip((np.arange(8) + 0.5) * 0.625 - 0.5, 0, 4)
+    np.testing.assert_allclose(reference_numpy.resample(plane[None, None], down, across)[0, 0], places, atol=1e-6)
+    x, dy = counted(2, 3, 9, 5), counted(2, 3, 6, 8)
+    np.testing.assert_allclose(
+        np.vdot(reference_numpy.resample(x, down, across), dy), np.vdot(x, reference_numpy.resample(dy, down.T, across.T))
+    )
+
+
+def test_local_response_and_its_gradient():
+    random, settings = np.random.default_rng(4), (3, 0.5, 0.75, 2.0)
+    x, dy, step = (random.standard_normal((2, 5, 3, 4)) for _ in range(3))
+    y = reference_numpy.local_response_norm(x, *settings)
+    near = (x[0, 1:4, 2, 3] ** 2).sum()
+    np.testing.assert_allclose(y[0, 2, 2, 3], x[0, 2, 2, 3] / (2 + 0.5 / 3 * near) ** 0.75)
+    dx = reference_numpy.local_response_backward(dy, x, *settings)
+    up, low = (np.vdot(dy, reference_numpy.local_response_norm(x + t * step, *settings)) for t in (1e-6, -1e-6))
+    assert abs((up - low) / 2e-6 - np.vdot(dx, step)) < 1e-6
+
+
+def test_samples_and_their_gradients():
+    random = np.random.default_rng(5)
+    x, dy, step = random.standard_normal((2, 3, 5, 4)), random.standard_normal((2, 3, 6, 7)), random.standard_normal((2, 3, 5, 4))
+    grid, move = random.uniform(-0.7, 0.7, (2, 6, 7, 2)), random.standard_normal((2, 6, 7, 2))
+    taps = reference_numpy.sample_taps(x.shape, grid)
+    row, column = ((grid[1, 2, 3, 1 - i] + 1) * size / 2 - 0.5 for i, size in enumerate((5, 4)))
+    plane = np.broadcast_to(2.0 * np.arange(5)[:, None] + 5.0 * np.arange(4), x.shape)
+    np.testing.assert_allclose(reference_numpy.grid_sample(plane, grid, taps)[1, :, 2, 3], 2 * row + 5 * column)
+    dx = reference_numpy.grid_sample_backward_input(dy, x.shape, taps)
+    np.testing.assert_allclose(np.vdot(dx, step), np.vdot(reference_numpy.grid_sample(step, grid, taps), dy))
+    dgrid = reference_numpy.grid_sample_backward_grid(dy, x, grid, taps)
+    up, low = (
+        np.vdot(reference_numpy.grid_sample(x, grid + t * move, reference_numpy.sample_taps(x.shape, grid + t * move)), dy)
+        for t in (1e-7, -1e-7)
+    )
+    assert abs((up - low) / 2e-7 - np.vdot(dgrid, move)) < 1e-4
