@@ -47,6 +47,11 @@ class FreeRanges {
   // The last range, which is here no more; an empty one where there is none.
   Range pop() noexcept { return count_ == 0 ? Range{} : ranges_[--count_]; }
 
+  template <class Fn>
+  void for_each(Fn&& fn) const {
+    std::for_each(ranges_, ranges_ + count_, fn);
+  }
+
   // Of the free range that ends at `end`.
   size_t bytes_before(const std::byte* end) const {
     const Range* next = std::partition_point(ranges_, ranges_ + count_, [&](const Range& range) { return range.end() < end; });

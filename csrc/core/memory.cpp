@@ -203,6 +203,15 @@ std::byte* region_top() {
   return allocator.top;
 }
 
+// Under the lock: the system gets back whole pages of what is free, which come again, empty, when they are used.
+void return_pages() {
+  allocator.large.for_each([](const Range& range) {
+    const uintptr_t begin = round_up(reinterpret_cast<uintptr_t>(range.data), kHugePage);
+    const uintptr_t end = reinterpret_cast<uintptr_t>(range.end()) / kHugePage * kHugePage;
+    if (begin < end) madvise(reinterpret_cast<void*>(begin), end - begin, MADV_DONTNEED);
+  });
+}
+
 // What the free range at the end of the region lacks; a range of `bytes` elsewhere if the system has other plans for that address.
 bool grow(size_t bytes) {
   std::byte* top = nullptr;
@@ -212,6 +221,8 @@ bool grow(size_t bytes) {
     top = region_top();
     const size_t there = allocator.large.bytes_before(top);
     missing = bytes > there ? round_up(bytes - there, kHugePage) : 0;
+    // By an eighth or more: that happens a few times only, and the process never holds much more than its tensors need.
+    if (static_cast<int64_t>(missing) >= allocator.stats.reserved_bytes / 8) return_pages();
   }
   if (missing == 0) return true;  // given back meanwhile
   std::byte* data = reserve(missing, [top](size_t more) { return map_at(top, more); });

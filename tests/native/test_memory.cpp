@@ -1,5 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <cstring>
 #include <random>
 #include <thread>
@@ -99,6 +103,28 @@ TEST_CASE("the smallest free range that holds a block serves it") {
   memory::deallocate(blocks[4], 4 * mebi);
   memory::deallocate(blocks[0], 6 * mebi);
   for (size_t i : {1, 3, 5}) memory::deallocate(blocks[i], sizes[i]);
+}
+
+TEST_CASE("pages of what is free go back to the system before it is asked for much more") {
+  constexpr size_t mebi = size_t{1} << 20;
+  const auto page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  memory::empty_cache();
+  auto* first = static_cast<std::byte*>(memory::allocate(64 * mebi));
+  void* behind = memory::allocate(mebi);
+  std::memset(first, 1, 64 * mebi);
+  std::vector<unsigned char> resident(64 * mebi / page);
+  const auto pages = [&] {
+    REQUIRE(mincore(first, 64 * mebi, resident.data()) == 0);
+    return std::count_if(resident.begin(), resident.end(), [](unsigned char state) { return (state & 1) != 0; });
+  };
+  memory::deallocate(first, 64 * mebi);
+  CHECK(pages() == static_cast<std::ptrdiff_t>(resident.size()));
+  void* larger = memory::allocate(128 * mebi);
+  CHECK(pages() <= static_cast<std::ptrdiff_t>(4 * mebi / page));  // parts of huge pages at both ends stay
+  CHECK(memory::allocate(64 * mebi) == first);
+  memory::deallocate(first, 64 * mebi);
+  memory::deallocate(larger, 128 * mebi);
+  memory::deallocate(behind, mebi);
 }
 
 TEST_CASE("nothing is a valid address") {
