@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import dnncore as dnn
 import hypothesis
@@ -12,6 +13,9 @@ import pytest
 hypothesis.settings.register_profile("ci", derandomize=True)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+# Shells have what they start in the background ignore Ctrl-C, children too: tests of it would wait forever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
