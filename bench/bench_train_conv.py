@@ -43,7 +43,8 @@ JOBS = [
     Job("AlexNet", 16, (3, 224, 224), 1000, networks.alexnet, MOMENTUM),
     Job("GoogLeNet", 16, (3, 224, 224), 1000, networks.googlenet, MOMENTUM),
 ]
-TOLERANCE = 1e-3  # of the losses of the first three steps; PyTorch channels-last is off by 2.3e-4 on ResNet-18
+TOLERANCE = 1e-4  # of the losses of the first three steps
+TORCH = {"last": 1e-3, "compiled": 1e-3}  # channels-last, off by 2.3e-4 on ResNet-18
 CONTENDERS = {"ours": {}, "captured": {"captured": True}, "NCHW": {}, "last": {"last": True}}
 PEERS = ("NCHW", "last", "compiled")
 
@@ -115,7 +116,7 @@ def measure(report, ceilings, job, count, options, torch):
             found["compiled"] = bound(*step_of(torch, job, state, last=True, compiled=True))
     exact = bound(*step_of(dnn, job, state, wide=True))
     for _ in range(3):
-        common.check(job.label, found, common.to_numpy(exact()), TOLERANCE)
+        common.check(job.label, found, common.to_numpy(exact()), TOLERANCE, TORCH)
     del exact
     (plan,) = captured.plans
     found["kernels"] = lambda: plan.run_kernels(arguments)

@@ -19,6 +19,8 @@ const void* data_or_null(const Tensor& x) { return x.defined() ? x.data() : null
 
 Tensor dense(const Tensor& x) { return x.defined() ? contiguous(x.detach()) : Tensor(); }
 
+Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Saved(); }
+
 // Weights W of every element for every point, by the places; W' their derivative along a tangent. The three maps below are each other's
 // derivatives:  y = W x,  dx = W^T dy,  dgrid = dy^T (dW / dplace) x,  each with W' in place of W where a tangent is given.
 Tensor sampled(const Tensor& x, const Tensor& grid, const Tensor& tangent, const Sampling& s);
@@ -33,15 +35,8 @@ Tensor sampled(const Tensor& x, const Tensor& grid, const Tensor& tangent, const
            GridSampleArgs{.x = from.data(), .grid = places.data(), .tangent = data_or_null(along), .y = y.data(), .shape = s.shape},
            y.device());
   if (!any_requires_grad({&x, &grid, &tangent})) return y;
-  if (!tangent.defined()) {
-    record(kGridSample, y, {&x, &grid}, [s, x = Saved::input(x), grid = Saved::input(grid)](const Node& node, const Tensor& g) -> Grads {
-      return {node.needs(0) ? input_gradient(g, grid.get(node), {}, s) : Tensor(),
-              node.needs(1) ? grid_gradient(x.get(node), g, grid.get(node), {}, s) : Tensor()};
-    });
-    return y;
-  }
   record(kGridSample, y, {&x, &grid, &tangent},
-         [s, x = Saved::input(x), grid = Saved::input(grid), tangent = Saved::input(tangent)](const Node& node, const Tensor& g) -> Grads {
+         [s, x = Saved::input(x), grid = Saved::input(grid), tangent = saved(tangent)](const Node& node, const Tensor& g) -> Grads {
            const Tensor from = x.get(node), places = grid.get(node), along = tangent.get(node);
            return {node.needs(0) ? input_gradient(g, places, along, s) : Tensor(),
                    node.needs(1) ? grid_gradient(from, g, places, along, s) : Tensor(),
@@ -59,15 +54,8 @@ Tensor input_gradient(const Tensor& g, const Tensor& grid, const Tensor& tangent
                .dy = dy.data(), .grid = places.data(), .tangent = data_or_null(along), .dx = dx.data(), .shape = s.shape},
            dx.device());
   if (!any_requires_grad({&g, &grid, &tangent})) return dx;
-  if (!tangent.defined()) {
-    record(kGridSample, dx, {&g, &grid}, [s, g = Saved::input(g), grid = Saved::input(grid)](const Node& node, const Tensor& gg) -> Grads {
-      return {node.needs(0) ? sampled(gg, grid.get(node), {}, s) : Tensor(),
-              node.needs(1) ? grid_gradient(gg, g.get(node), grid.get(node), {}, s) : Tensor()};
-    });
-    return dx;
-  }
   record(kGridSample, dx, {&g, &grid, &tangent},
-         [s, g = Saved::input(g), grid = Saved::input(grid), tangent = Saved::input(tangent)](const Node& node, const Tensor& gg) -> Grads {
+         [s, g = Saved::input(g), grid = Saved::input(grid), tangent = saved(tangent)](const Node& node, const Tensor& gg) -> Grads {
            const Tensor dy = g.get(node), places = grid.get(node), along = tangent.get(node);
            return {node.needs(0) ? sampled(gg, places, along, s) : Tensor(),
                    node.needs(1) ? grid_gradient(gg, dy, places, along, s) : Tensor(),
