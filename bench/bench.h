@@ -50,5 +50,6 @@ void add_conv_rows();
 void add_pool_rows();
 void add_resample_rows();
 void add_order_rows();
+void add_recurrent_rows();
 
 }  // namespace dnncore::bench

@@ -314,6 +314,35 @@ def grid_sample_backward_grid(dy, x, grid, taps):
     return reduce(np.add, shares).reshape(grid.shape)
 
 
+def lstm(x, weight_ih, weight_hh, bias, h, c):
+    """All steps of x (T, B, I), one product for their inputs; h of every step, and what the gradient needs."""
+    pre = (x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias).reshape(*x.shape[:2], -1)
+    hs, cs, gates = np.empty((len(x) + 1, *h.shape), x.dtype), np.empty((len(x) + 1, *h.shape), x.dtype), []
+    hs[0], cs[0] = h, c
+    for t in range(len(x)):
+        i, f, g, o = np.split(pre[t] + hs[t] @ weight_hh.T, 4, axis=1)
+        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
+        cs[t + 1] = f * cs[t] + i * g
+        hs[t + 1] = o * np.tanh(cs[t + 1])
+        gates.append((i, f, g, o))
+    return hs, cs, gates
+
+
+def lstm_backward(dy, x, weight_ih, weight_hh, hs, cs, gates):
+    """Gradients by x, weight_ih, weight_hh and the bias; those of the weights are one product over all steps."""
+    dgates = np.empty((*x.shape[:2], len(weight_hh)), x.dtype)
+    dh, dc = np.zeros_like(hs[0]), np.zeros_like(hs[0])
+    for t in reversed(range(len(x))):
+        i, f, g, o = gates[t]
+        dh, squashed = dh + dy[t], np.tanh(cs[t + 1])
+        dc = dc + dh * o * (1 - squashed * squashed)
+        parts = (dc * g * i * (1 - i), dc * cs[t] * f * (1 - f), dc * i * (1 - g * g), dh * squashed * o * (1 - o))
+        np.concatenate(parts, axis=1, out=dgates[t])
+        dh, dc = dgates[t] @ weight_hh, dc * f
+    rows = dgates.reshape(-1, dgates.shape[-1])
+    return dgates @ weight_ih, rows.T @ x.reshape(len(rows), -1), rows.T @ hs[:-1].reshape(len(rows), -1), rows.sum(0)
+
+
 FORMS = {
     "gemm": matmul,
     "gemm_pack": copy_transposed,
@@ -359,5 +388,7 @@ FORMS = {
     "softmax_backward": softmax_backward,
     "pointwise_loss": mse_loss,
     "pointwise_loss_backward": mse_loss,
+    "recurrent_forward": lstm,
+    "recurrent_backward": lstm_backward,
     "random": uniform,
 }

@@ -362,6 +362,14 @@ def _norms() -> list[np.ndarray]:
     return [numbers(y) for y in found]
 
 
+def _recurrent() -> list[np.ndarray]:
+    """The same steps from products and maps."""
+    h, weight = tensor(_random(20, 30)), tensor(_random(30, 30) / 5)
+    for step in range(5):
+        h = dnn.tanh(tensor(_random(20, 30, seed=step)) + h @ weight.t())
+    return [numbers(h)]
+
+
 KERNELS = {
     "conv_forward": KernelCase(_conv_forward, exact=False),
     "conv_backward_data": KernelCase(_conv_backward_data, exact=False),
@@ -407,5 +415,7 @@ KERNELS = {
     "softmax_backward": KernelCase(_softmax_backward, exact=False),
     "pointwise_loss": KernelCase(_pointwise_loss, exact=False),
     "pointwise_loss_backward": KernelCase(_pointwise_loss_backward, exact=False),
+    "recurrent_forward": KernelCase(_recurrent, exact=False),
+    "recurrent_backward": KernelCase(_recurrent, exact=False),
     "random": KernelCase(_random_numbers, exact=True),
 }

@@ -245,3 +245,22 @@ def test_samples_and_their_gradients():
         for t in (1e-7, -1e-7)
     )
     assert abs((up - low) / 2e-7 - np.vdot(dgrid, move)) < 1e-4
+
+
+def test_lstm_and_its_gradients():
+    random = np.random.default_rng(6)
+    sizes = {"x": (4, 3, 5), "weight_ih": (8, 5), "weight_hh": (8, 2), "bias": (8,)}
+    values = {name: random.standard_normal(shape) for name, shape in sizes.items()}
+    move = {name: random.standard_normal(shape) for name, shape in sizes.items()}
+    h, c, dy = random.standard_normal((3, 2)), random.standard_normal((3, 2)), random.standard_normal((4, 3, 2))
+
+    def run(t):
+        return reference_numpy.lstm(**{name: values[name] + t * move[name] for name in sizes}, h=h, c=c)
+
+    hs, cs, gates = run(0)
+    i, f, g, o = np.split(values["x"][0] @ values["weight_ih"].T + h @ values["weight_hh"].T + values["bias"], 4, axis=1)
+    cell = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+    np.testing.assert_allclose(hs[1], np.tanh(cell) / (1 + np.exp(-o)), rtol=1e-12)
+    found = reference_numpy.lstm_backward(dy, values["x"], values["weight_ih"], values["weight_hh"], hs, cs, gates)
+    slope = (np.vdot(dy, run(1e-6)[0][1:]) - np.vdot(dy, run(-1e-6)[0][1:])) / 2e-6
+    assert abs(slope - sum(np.vdot(gradient, move[name]) for gradient, name in zip(found, sizes, strict=True))) < 1e-6

@@ -19,6 +19,8 @@ void cases_conv_backward_weight();
 namespace dnncore::test {
 void cases_norm();  // test_norm.cpp
 void cases_norm_backward();
+void cases_recurrent_forward();  // test_recurrent.cpp
+void cases_recurrent_backward();
 }  // namespace dnncore::test
 
 namespace {
