@@ -1,15 +1,320 @@
-// The reference's loops.
+// Weights are packed once; then the steps, one tile of rows and units after the other: its sums over k in registers, by way of L1 the
+// cells. Either tasks are ranges of sequences, each of which walks through all steps by itself, or ranges of units, one phase per step.
 #include "core/parallel.h"
-#include "kernels/reference_recurrent.h"
+#include "kernels/math.h"
+#include "kernels/recurrent.h"
+#include "kernels/recurrent_tile.h"
 
 namespace dnncore::DNNCORE_ISA {
+namespace {
 
-void recurrent_forward(const RecurrentForwardArgs& args, const Tasks&) {
-  args.shape.dtype == DType::Float64 ? reference::recurrent_forward_as<double>(args) : reference::recurrent_forward_as<float>(args);
+// --- Plan ---
+
+constexpr int64_t kMostSharedBytes = int64_t{3} << 18;  // of weights that every task of sequences reads at every step: L2 holds them
+constexpr int64_t kLeastSequences = 8;                  // of a task, where there are more
+
+struct Plan {
+  bool by_units;
+  int64_t tasks;  // ranges of sequences or of blocks of units
+};
+
+template <class T>
+PanelPlan<T> gate_panels(const RecurrentShape& s) {
+  return {gates_of(s.cell), s.hidden, s.output};
+}
+template <class T>
+PanelPlan<T> projection_panels(const RecurrentShape& s) {
+  return {1, s.output, s.hidden};
 }
 
-int64_t recurrent_forward_workspace(const RecurrentForwardArgs&) { return 0; }
+template <class T>
+Plan plan_of(const RecurrentForwardArgs& args) {
+  const RecurrentShape& s = args.shape;
+  const PanelPlan<T> panels = gate_panels<T>(s);
+  const bool small = panels.elements() * s.size() <= kMostSharedBytes && s.batch >= 2 * kLeastSequences;
+  if (args.projection == nullptr && !small) return {true, panels.blocks()};
+  int64_t tasks = 1;
+  while (tasks < 64 && s.batch >= 2 * tasks * kLeastSequences) tasks *= 2;
+  return {false, tasks};
+}
 
-Schedule recurrent_forward_schedule(const RecurrentForwardArgs&) { return {.nanoseconds = 1e6}; }
+// The first of `tasks` equal ranges of `count`; that of `tasks` is the end.
+int64_t share(int64_t count, int64_t tasks, int64_t task) { return count * task / tasks; }
+
+bool needs_product(const RecurrentForwardArgs& args) { return args.shape.steps > 1 || args.h0 != nullptr; }
+
+// --- Cells ---
+
+// One step as its rows see it. Steps from one sequence to the next in elements.
+template <class T>
+struct Step {
+  const T *pre, *hidden_bias, *peephole;
+  const T* before;  // h_{t-1}; null: zero
+  T *out, *h_n, *c, *gates, *cells;
+  int64_t gate_step, before_step, out_step, cell_step;
+  int64_t hidden, output;
+  int64_t ends_from;  // the first sequence whose last step this is
+};
+
+// Unit `unit` of gate g of sequence b, for vectors of T's lanes or the last few.
+template <class T, bool kRagged>
+struct Lanes {
+  using V = Vec<T>;
+  int64_t count;
+  DNN_INLINE V load(const T* p) const { return kRagged ? V::load(p, count) : V::load(p); }
+  DNN_INLINE void store(V v, T* p) const { kRagged ? v.store(p, count) : v.store(p); }
+};
+
+template <class T, bool kRagged>
+DNN_INLINE Vec<T> lstm_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
+  using V = Vec<T>;
+  const int64_t H = s.hidden;
+  const T* const pre = s.pre + b * s.gate_step + unit;
+  T* const state = s.c + b * H + unit;
+  const V before = lanes.load(state);
+  V x[4];
+  DNN_UNROLL
+  for (int g = 0; g < 4; ++g) x[g] = lanes.load(pre + g * H) + V::load(sums + g * V::N);
+  if (s.peephole != nullptr) {
+    x[0] = fma(lanes.load(s.peephole + unit), before, x[0]);
+    x[1] = fma(lanes.load(s.peephole + H + unit), before, x[1]);
+  }
+  const V i = sigmoid(x[0]), f = sigmoid(x[1]), g = tanh(x[2]);
+  const V c = fma(f, before, i * g);
+  if (s.peephole != nullptr) x[3] = fma(lanes.load(s.peephole + 2 * H + unit), c, x[3]);
+  const V o = sigmoid(x[3]);
+  lanes.store(c, state);
+  if (s.gates != nullptr) {
+    T* const gates = s.gates + b * s.gate_step + unit;
+    lanes.store(i, gates), lanes.store(f, gates + H), lanes.store(g, gates + 2 * H), lanes.store(o, gates + 3 * H);
+    lanes.store(c, s.cells + b * s.cell_step + unit);
+  }
+  return o * tanh(c);
+}
+
+template <class T, bool kRagged>
+DNN_INLINE Vec<T> gru_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
+  using V = Vec<T>;
+  const int64_t H = s.hidden;
+  const T* const pre = s.pre + b * s.gate_step + unit;
+  const V r = sigmoid(lanes.load(pre) + V::load(sums)), z = sigmoid(lanes.load(pre + H) + V::load(sums + V::N));
+  V part = V::load(sums + 2 * V::N);
+  if (s.hidden_bias != nullptr) part = part + lanes.load(s.hidden_bias + unit);
+  const V n = tanh(fma(r, part, lanes.load(pre + 2 * H)));
+  if (s.gates != nullptr) {
+    T* const gates = s.gates + b * s.gate_step + unit;
+    lanes.store(r, gates), lanes.store(z, gates + H), lanes.store(n, gates + 2 * H);
+    lanes.store(part, s.cells + b * s.cell_step + unit);
+  }
+  const V before = s.before == nullptr ? V::zero() : lanes.load(s.before + b * s.before_step + unit);
+  return fma(z, before - n, n);
+}
+
+template <class T, Cell kCell, bool kRagged>
+DNN_INLINE Vec<T> unit_of(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
+  if constexpr (kCell == Cell::Lstm) return lstm_unit(s, lanes, b, unit, sums);
+  if constexpr (kCell == Cell::Gru) return gru_unit(s, lanes, b, unit, sums);
+  const Vec<T> x = lanes.load(s.pre + b * s.gate_step + unit) + Vec<T>::load(sums);
+  return kCell == Cell::RnnTanh ? tanh(x) : max(Vec<T>::zero(), x);
+}
+
+// One vector of units of `rows` sequences from b on; `sums` of the first, `ld` between them.
+template <class T, Cell kCell, bool kRagged>
+void finish_vector(const Step<T>& s, int64_t b, int64_t rows, int64_t unit, const T* sums, int64_t ld) {
+  const Lanes<T, kRagged> lanes{s.hidden - unit};
+  for (int64_t end = b + rows; b < end; ++b, sums += ld) {
+    const Vec<T> h = unit_of<T, kCell, kRagged>(s, lanes, b, unit, sums);
+    lanes.store(h, s.out + b * s.out_step + unit);
+    if (b >= s.ends_from) lanes.store(h, s.h_n + b * s.output + unit);
+  }
+}
+
+template <class T, Cell kCell>
+void finish_tile(const Step<T>& s, int64_t b, int64_t rows, int64_t unit, int64_t vectors, const T* sums, int64_t ld) {
+  constexpr int64_t N = Vec<T>::N;
+  for (int64_t v = 0; v < vectors; ++v, unit += N, sums += gates_of(kCell) * N)
+    unit + N <= s.hidden ? finish_vector<T, kCell, false>(s, b, rows, unit, sums, ld)
+                         : finish_vector<T, kCell, true>(s, b, rows, unit, sums, ld);
+}
+
+template <class T>
+void prefetch_rows(const T* first, int64_t step, int64_t rows, int64_t gates, int64_t hidden) {
+  for (int64_t i = 0; i < rows; ++i)
+    for (int64_t g = 0; g < gates; ++g) __builtin_prefetch(first + i * step + g * hidden);
+}
+
+// --- Steps ---
+
+template <class T, Cell kCell>
+struct Walk {
+  const RecurrentForwardArgs& args;
+  PanelPlan<T> panels, projection;
+  T *packed, *packed_projection, *squashed;
+
+  explicit Walk(const RecurrentForwardArgs& a)
+      : args(a), panels(gate_panels<T>(a.shape)), projection(projection_panels<T>(a.shape)), packed(static_cast<T*>(a.workspace)) {
+    packed_projection = packed + panels.elements();
+    squashed = packed_projection + projection.elements();
+  }
+
+  // The final states of sequences without steps; c_n holds the state on the way.
+  void initialize(int64_t begin, int64_t end, int64_t unit, int64_t unit_end) const {
+    const auto copy = [&](void* to, const void* from, int64_t entries, int64_t last) {
+      for (int64_t b = begin; to != nullptr && b < end; ++b) {
+        T* const row = static_cast<T*>(to) + b * entries;
+        if (from == nullptr)
+          std::fill(row + unit, row + last, T(0));
+        else
+          std::copy(static_cast<const T*>(from) + b * entries + unit, static_cast<const T*>(from) + b * entries + last, row + unit);
+      }
+    };
+    const RecurrentShape& s = args.shape;
+    copy(args.h_n, args.h0, s.output, args.projection == nullptr ? unit_end : s.output);
+    if (kCell == Cell::Lstm) copy(args.c_n, args.c0, s.hidden, unit_end);
+  }
+
+  // Sequences [begin, end), as many as run, and blocks [block, block_end) of step i.
+  void step(int64_t i, int64_t begin, int64_t end, int64_t block, int64_t block_end) const {
+    const RecurrentShape& s = args.shape;
+    const int64_t t = s.step_at(i), before = i == 0 ? 0 : s.step_at(i - 1), H = s.hidden;
+    const int64_t row = s.first_row(args.start, t), running = s.running(args.active, t);
+    end = std::min(end, running);
+    Step<T> step{};
+    step.pre = static_cast<const T*>(args.pre) + row * s.gate_row;
+    step.hidden_bias = static_cast<const T*>(args.hidden_bias), step.peephole = static_cast<const T*>(args.peephole);
+    step.h_n = static_cast<T*>(args.h_n), step.c = static_cast<T*>(args.c_n);
+    step.gates = args.gates == nullptr ? nullptr : static_cast<T*>(args.gates) + row * s.gate_row;
+    step.cells = args.cells == nullptr ? nullptr : static_cast<T*>(args.cells) + row * H;
+    step.gate_step = s.batch_step * s.gate_row, step.cell_step = s.batch_step * H;
+    step.hidden = H, step.output = s.output;
+    const int64_t ends_from = i + 1 == s.steps ? 0 : s.running(args.active, s.step_at(i + 1));
+    step.ends_from = args.projection == nullptr ? ends_from : end;
+    T* const y = static_cast<T*>(args.y) + row * s.y_row;
+    step.out = y, step.out_step = s.batch_step * s.y_row;
+    if (args.projection != nullptr) {
+      step.out = args.squashed == nullptr ? squashed : static_cast<T*>(args.squashed) + row * H;
+      step.out_step = args.squashed == nullptr ? H : step.cell_step;
+    }
+    const int64_t walked = i == 0 ? begin : std::clamp(s.running(args.active, before), begin, std::max(begin, end));
+    if (walked > begin) {
+      step.before = static_cast<const T*>(args.y) + s.first_row(args.start, before) * s.y_row;
+      step.before_step = s.batch_step * s.y_row;
+      cells(step, begin, walked, block, block_end);
+    }
+    step.before = static_cast<const T*>(args.h0), step.before_step = s.output;
+    if (end > walked) cells(step, walked, end, block, block_end);
+    if (args.projection != nullptr) project(step, begin, end, ends_from, y);
+  }
+
+ private:
+  void cells(Step<T>& step, int64_t begin, int64_t end, int64_t block, int64_t block_end) const {
+    constexpr int64_t N = Vec<T>::N;
+    alignas(64) T sums[kMaxTileRows * kMaxPanel * 3 * N];
+    const int64_t ld = panels.columns() * N;
+    for (; block < block_end; ++block) {
+      const int64_t unit = block * panels.units * N, vectors = panels.units_of(block);
+      for_row_tiles(begin, end, panels.tile_height(), [&](int64_t b, int64_t rows) {
+        prefetch_rows(step.pre + b * step.gate_step + unit, step.gate_step, rows, gates_of(kCell), step.hidden);
+        const T* const before = step.before == nullptr ? nullptr : step.before + b * step.before_step;
+        multiply_block(panels, packed, block, before, step.before_step, rows, sums);
+        finish_tile<T, kCell>(step, b, rows, unit, vectors, sums, ld);
+      });
+    }
+  }
+
+  // y = squashed W_hr^T.
+  void project(const Step<T>& step, int64_t begin, int64_t end, int64_t ends_from, T* y) const {
+    constexpr int64_t N = Vec<T>::N;
+    alignas(64) T sums[kMaxTileRows * kMaxPanel * N];
+    const int64_t ld = projection.columns() * N, y_step = args.shape.batch_step * args.shape.y_row;
+    for (int64_t block = 0; block < projection.blocks(); ++block) {
+      const int64_t first = block * ld, count = std::min(ld, step.output - first);
+      for_row_tiles(begin, end, projection.tile_height(), [&](int64_t b, int64_t rows) {
+        multiply_block(projection, packed_projection, block, step.out + b * step.out_step, step.out_step, rows, sums);
+        for (int64_t i = 0; i < rows; ++i) {
+          std::copy_n(sums + i * ld, count, y + (b + i) * y_step + first);
+          if (b + i >= ends_from) std::copy_n(sums + i * ld, count, step.h_n + (b + i) * step.output + first);
+        }
+      });
+    }
+  }
+};
+
+template <class T, Cell kCell>
+void forward(const RecurrentForwardArgs& args, const Tasks& tasks) {
+  constexpr int64_t N = Vec<T>::N;
+  const RecurrentShape& s = args.shape;
+  const Plan plan = plan_of<T>(args);
+  const Walk<T, kCell> walk(args);
+  const auto pack = [&](int64_t block) {
+    if (needs_product(args)) pack_block(walk.panels, static_cast<const T*>(args.weight), block, walk.packed);
+  };
+  for (int64_t task = tasks.begin; task < tasks.end; ++task) {
+    if (plan.by_units) {
+      const int64_t unit = task * walk.panels.units * N, unit_end = std::min(s.hidden, unit + walk.panels.units * N);
+      if (tasks.phase == 0) pack(task), walk.initialize(0, s.batch, unit, unit_end);
+      if (tasks.phase < s.steps) walk.step(tasks.phase, 0, s.batch, task, task + 1);
+    } else if (tasks.phase == 0) {
+      if (task < walk.panels.blocks())
+        pack(task);
+      else
+        pack_block(walk.projection, static_cast<const T*>(args.projection), task - walk.panels.blocks(), walk.packed_projection);
+    } else {
+      const int64_t begin = share(s.batch, plan.tasks, task), end = share(s.batch, plan.tasks, task + 1);
+      walk.initialize(begin, end, 0, s.hidden);
+      for (int64_t i = 0; i < s.steps; ++i) walk.step(i, begin, end, 0, walk.panels.blocks());
+    }
+  }
+}
+
+template <class T>
+void forward_as(const RecurrentForwardArgs& args, const Tasks& tasks) {
+  switch (args.shape.cell) {
+    case Cell::RnnTanh:
+      return forward<T, Cell::RnnTanh>(args, tasks);
+    case Cell::RnnRelu:
+      return forward<T, Cell::RnnRelu>(args, tasks);
+    case Cell::Lstm:
+      return forward<T, Cell::Lstm>(args, tasks);
+    case Cell::Gru:
+      return forward<T, Cell::Gru>(args, tasks);
+  }
+}
+
+template <class T>
+Schedule schedule_as(const RecurrentForwardArgs& args) {
+  const RecurrentShape& s = args.shape;
+  const Plan plan = plan_of<T>(args);
+  const int64_t blocks = gate_panels<T>(s).blocks() + (args.projection == nullptr ? 0 : projection_panels<T>(s).blocks());
+  Schedule schedule;
+  schedule.phases = plan.by_units ? std::max<int64_t>(1, s.steps) : 2;
+  schedule.tasks[0] = plan.by_units ? plan.tasks : blocks;
+  schedule.tasks[1] = schedule.tasks[2] = plan.tasks;
+  // Products at 60 GF/s, weights read at 40 GB/s at every step, cells at 1 ns each.
+  const double size = static_cast<double>(s.size()), weights = size * static_cast<double>(s.gates() * s.output);
+  schedule.nanoseconds =
+      args.flops() * size / 4 / 60 + static_cast<double>(s.steps + 2) * weights / 40 + static_cast<double>(s.rows * s.gates()) * size / 16;
+  return schedule;
+}
+
+}  // namespace
+
+void recurrent_forward(const RecurrentForwardArgs& args, const Tasks& tasks) {
+  args.shape.dtype == DType::Float64 ? forward_as<double>(args, tasks) : forward_as<float>(args, tasks);
+}
+
+int64_t recurrent_forward_workspace(const RecurrentForwardArgs& args) {
+  const RecurrentShape& s = args.shape;
+  const auto elements = [&](auto tag) {
+    using T = decltype(tag);
+    const int64_t gates = gate_panels<T>(s).elements();
+    return args.projection == nullptr ? gates : gates + projection_panels<T>(s).elements() + s.batch * s.hidden;
+  };
+  return s.size() * (s.dtype == DType::Float64 ? elements(double{}) : elements(float{}));
+}
+
+Schedule recurrent_forward_schedule(const RecurrentForwardArgs& args) {
+  return args.shape.dtype == DType::Float64 ? schedule_as<double>(args) : schedule_as<float>(args);
+}
 
 }  // namespace dnncore::DNNCORE_ISA

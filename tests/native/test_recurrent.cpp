@@ -56,7 +56,9 @@ struct Layer {
     s.reverse = from.reverse, s.dtype = dtype;
     return s;
   }
-  static int64_t running(const Case& from, int64_t t) { return std::max<int64_t>(from.batch * (from.steps - t) / (from.steps + 1), 1); }
+  static int64_t running(const Case& from, int64_t t) {
+    return std::min(from.batch, std::max<int64_t>(from.batch * (from.steps - t) / (from.steps + 1), 1));
+  }
 
   Layer(const Case& from, DType dtype)
       : shape(shape_of(from, dtype)),

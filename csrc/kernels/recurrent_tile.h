@@ -1,0 +1,120 @@
+// Products of recurrent layers: a few rows by weights packed once per call. Columns are vectors of units times gates: the gates of one
+// vector of units lie side by side, so that its cells can be computed as soon as its sums are there.
+#pragma once
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/gemm_tile.h"
+#include "kernels/transpose.h"
+
+namespace dnncore::DNNCORE_ISA {
+
+// A tile keeps MR x W sums in registers.
+inline constexpr int kMaxPanel = kVectorRegisters == 32 ? 4 : 2;
+constexpr int tile_rows(int width) { return kVectorRegisters == 16 || width == 4 ? 6 : 8; }
+inline constexpr int kMaxTileRows = tile_rows(1);
+
+// How a weight (gates x units, k) is packed: blocks of `units` vectors of units, `columns` = units * gates vectors each, in panels of
+// `width` vectors: [block][panel][k][vector of the panel][lane], zero beyond the last unit. The last panel of a block may be narrower.
+template <class T>
+struct PanelPlan {
+  static constexpr int64_t N = Vec<T>::N;
+  int64_t gates, entries, k;  // entries: units of one gate
+  int64_t units, width;
+
+  PanelPlan(int64_t gate_count, int64_t unit_count, int64_t steps) : gates(gate_count), entries(unit_count), k(steps) {
+    width = gates == 3 && kMaxPanel == 4 ? 3 : kMaxPanel;
+    units = gates == 1 ? width : gates == 3 && width == 2 ? 2 : 1;
+  }
+  int64_t vectors() const { return (entries + N - 1) / N; }
+  int64_t blocks() const { return (vectors() + units - 1) / units; }
+  int64_t columns() const { return units * gates; }
+  int64_t units_of(int64_t block) const { return std::min(units, vectors() - block * units); }
+  int64_t elements() const { return blocks() * columns() * N * k; }
+  int64_t tile_height() const { return tile_rows(static_cast<int>(width)); }
+};
+
+// Columns [block) of the weight, whose rows lie k apart: row gate * entries + unit.
+template <class T>
+void pack_block(const PanelPlan<T>& plan, const T* weight, int64_t block, T* packed) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t columns = plan.units_of(block) * plan.gates, k = plan.k;
+  packed += block * plan.columns() * N * k;
+  for (int64_t column = 0; column < columns; ++column) {
+    const int64_t panel = column / plan.width, width = std::min(plan.width, columns - panel * plan.width) * N;
+    const int64_t unit = (block * plan.units + column / plan.gates) * N, lanes = std::min(N, plan.entries - unit);
+    const T* const from = weight + (column % plan.gates * plan.entries + unit) * k;
+    T* const to = packed + panel * plan.width * N * k + column % plan.width * N;
+    int64_t p = 0;
+    if (lanes == N)
+      for (; p + N <= k; p += N) transpose_block(from + p, k, to + p * width, width);
+    for (; p < k; ++p)
+      for (int64_t i = 0; i < N; ++i) to[p * width + i] = i < lanes ? from[i * k + p] : T(0);
+  }
+}
+
+template <class T>
+using ProductTile = void (*)(const T* a, int64_t a_stride, const T* panel, int64_t k, T* sums, int64_t ld);
+
+// sums = A B: a_stride in bytes.
+template <class T, int MR, int W>
+void product_tile(const T* a, int64_t a_stride, const T* panel, int64_t k, T* sums, int64_t ld) {
+  constexpr int N = Vec<T>::N;
+  Vec<T> acc[MR][W];
+  DNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    DNN_UNROLL
+    for (int v = 0; v < W; ++v) acc[i][v] = Vec<T>::zero();
+  }
+  accumulate<T, Multiply, MR, W, Order::Rows, false>(acc, a, a_stride, panel, W * N * static_cast<int64_t>(sizeof(T)), k, Partial<T>(N));
+  DNN_UNROLL
+  for (int i = 0; i < MR; ++i) {
+    DNN_UNROLL
+    for (int v = 0; v < W; ++v) acc[i][v].store(sums + i * ld + v * N);
+  }
+}
+
+template <class T, int W, int... I>
+constexpr std::array<ProductTile<T>, kMaxTileRows> product_tiles(std::integer_sequence<int, I...>) {
+  return {&product_tile<T, I + 1, W>...};
+}
+// kProductTiles[vectors - 1][rows - 1]
+template <class T>
+inline constexpr std::array<ProductTile<T>, kMaxTileRows> kProductTiles[kMaxPanel] = {
+    product_tiles<T, 1>(std::make_integer_sequence<int, tile_rows(1)>{}),
+    product_tiles<T, 2>(std::make_integer_sequence<int, tile_rows(2)>{}),
+#if defined(__AVX512F__) || defined(__aarch64__)
+    product_tiles<T, 3>(std::make_integer_sequence<int, tile_rows(3)>{}),
+    product_tiles<T, 4>(std::make_integer_sequence<int, tile_rows(4)>{}),
+#endif
+};
+
+// sums (rows x columns()) of one block. `a`: rows at most plan.tile_height(), `a_row` elements apart; null: zero.
+template <class T>
+void multiply_block(const PanelPlan<T>& plan, const T* packed, int64_t block, const T* a, int64_t a_row, int64_t rows, T* sums) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t columns = plan.units_of(block) * plan.gates, ld = plan.columns() * N;
+  if (a == nullptr) {
+    std::fill_n(sums, rows * ld, T(0));
+    return;
+  }
+  packed += block * ld * plan.k;
+  for (int64_t column = 0; column < columns; column += plan.width) {
+    const int64_t width = std::min(plan.width, columns - column);
+    kProductTiles<T>[width - 1][static_cast<size_t>(rows - 1)](a, a_row * static_cast<int64_t>(sizeof(T)), packed + column * N * plan.k,
+                                                               plan.k, sums + column * N, ld);
+  }
+}
+
+// Calls f(first, count) for [begin, end) in pieces of at most `height` rows that differ by one at most.
+template <class F>
+DNN_INLINE void for_row_tiles(int64_t begin, int64_t end, int64_t height, F&& f) {
+  for (int64_t tiles = (end - begin + height - 1) / height; tiles > 0; --tiles) {
+    const int64_t rows = (end - begin + tiles - 1) / tiles;
+    f(begin, rows);
+    begin += rows;
+  }
+}
+
+}  // namespace dnncore::DNNCORE_ISA
