@@ -126,6 +126,7 @@ void bind_arrange(py::module_& m);
 void bind_pool(py::module_& m);
 void bind_compose(py::module_& m);
 void bind_conv(py::module_& m);
+void bind_recurrent(py::module_& m);
 void bind_system(py::module_& m);
 
 // Adds a method to the Tensor type: fn(const Tensor& self, ...).

@@ -198,5 +198,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_resample(m);
   b::bind_compose(m);
   b::bind_conv(m);
+  b::bind_recurrent(m);
   b::bind_system(m);
 }

@@ -1022,6 +1022,36 @@ def _interpolate(
 ) -> Tensor: ...
 def _grid_sample(input: Tensor, grid: Tensor, mode: str, padding_mode: str, align_corners: _bool) -> Tensor: ...
 def _local_response_norm(input: Tensor, size: _int, alpha: _float, beta: _float, k: _float) -> Tensor: ...
+def _recurrent(
+    layer: str,
+    input: Tensor,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    cell: str,
+    weights: list[Tensor | None],
+    num_layers: _int,
+    bidirectional: _bool,
+    dropout: _float,
+    batch_first: _bool,
+    lengths: Sequence[_int] | Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None]: ...
+def _recurrent_packed(
+    layer: str,
+    data: Tensor,
+    batch_sizes: Tensor,
+    sorted_indices: Tensor | None,
+    unsorted_indices: Tensor | None,
+    h0: Tensor | None,
+    c0: Tensor | None,
+    cell: str,
+    weights: list[Tensor | None],
+    num_layers: _int,
+    bidirectional: _bool,
+    dropout: _float,
+) -> tuple[Tensor, Tensor, Tensor | None]: ...
+def _recurrent_step(
+    layer: str, input: Tensor, h0: Tensor | None, c0: Tensor | None, cell: str, weights: list[Tensor | None]
+) -> tuple[Tensor, Tensor | None]: ...
 def _batch_norm(
     input: Tensor,
     running_mean: Tensor | None,

@@ -97,6 +97,8 @@ from dnncore.nn.pool import (
     MaxPool2d,
     MaxPool3d,
 )
+from dnncore.nn.recurrent import GRU, LSTM, RNN
+from dnncore.nn.recurrent_cell import GRUCell, LSTMCell, RNNCell
 from dnncore.nn.resize import (
     ChannelShuffle,
     Fold,
@@ -122,6 +124,9 @@ __all__ = [
     "ELU",
     "GELU",
     "GLU",
+    "GRU",
+    "LSTM",
+    "RNN",
     "SELU",
     "AdaptiveAvgPool1d",
     "AdaptiveAvgPool2d",
@@ -163,6 +168,7 @@ __all__ = [
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",
+    "GRUCell",
     "GaussianNLLLoss",
     "GroupNorm",
     "Hardshrink",
@@ -180,6 +186,7 @@ __all__ = [
     "LPPool1d",
     "LPPool2d",
     "LPPool3d",
+    "LSTMCell",
     "LayerNorm",
     "LazyBatchNorm1d",
     "LazyBatchNorm2d",
@@ -226,6 +233,7 @@ __all__ = [
     "PixelUnshuffle",
     "PoissonNLLLoss",
     "RMSNorm",
+    "RNNCell",
     "RReLU",
     "ReLU",
     "ReLU6",
