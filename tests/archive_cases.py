@@ -53,6 +53,12 @@ LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "LeNetC3": (lenet_layers.LeNetC3(), ((2, 6, 8, 8),)),
     "RbfOutput": (lenet_layers.RbfOutput(dnn.rand(5, 7)), ((2, 7),)),
     "PadShortcut": (resnet_cifar.PadShortcut(3), ((2, 2, 5, 5),)),
+    "RNN": (nn.RNN(3, 4, 2, "relu", bias=False, bidirectional=True), ((5, 2, 3),)),
+    "LSTM": (nn.LSTM(3, 4, 2, dropout=0.2, proj_size=2, peephole=True, bidirectional=True), ((5, 2, 3),)),
+    "GRU": (nn.GRU(3, 4, batch_first=True), ((5, 2, 3),)),
+    "RNNCell": (nn.RNNCell(3, 4, nonlinearity="relu"), ((2, 3),)),
+    "LSTMCell": (nn.LSTMCell(3, 4, bias=False), ((2, 3),)),
+    "GRUCell": (nn.GRUCell(3, 4), ((2, 3),)),
     "Flatten": (nn.Flatten(0, -2), ((4, 2, 3),)),
     "Unflatten": (nn.Unflatten(1, (2, -1)), ((4, 6),)),
     "CELU": (nn.CELU(0.3, inplace=True), ((4, 6),)),
@@ -142,7 +148,10 @@ def inputs_of(name: str) -> list[dnn.Tensor]:
 def result_of(module: nn.Module, name: str) -> bytes:
     inputs = inputs_of(name)
     dnn.manual_seed(3)
-    return module(*inputs).detach().contiguous().numpy().tobytes()
+    found = module(*inputs)
+    while isinstance(found, tuple):
+        found = found[0]
+    return found.detach().contiguous().numpy().tobytes()
 
 
 def small() -> nn.Sequential:

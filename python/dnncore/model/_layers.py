@@ -56,8 +56,10 @@ def _has_tensor(module: nn.Module, name: str) -> bool:
 
 
 def _weight_dtype(module: nn.Module, name: str) -> str:
-    """Return the dtype of the weight, or of the statistics of a layer without one; "float32" where there is neither."""
+    """Return the dtype of the (first) weight, else of the statistics of a layer; "float32" where there is neither."""
     tensor: Tensor | None = module._parameters.get("weight")
+    for name in ("weight_ih", "weight_ih_l0"):
+        tensor = module._parameters.get(name) if tensor is None else tensor
     tensor = module._buffers.get("running_mean") if tensor is None else tensor
     return "float32" if tensor is None else str(tensor.dtype.name)
 
@@ -134,6 +136,7 @@ BOOL = Kind("true or false", lambda value: type(value) is bool)
 INT = Kind("a whole number", _is_int)
 INT_OR_NONE = Kind("a whole number or null", lambda value: value is None or _is_int(value))
 SIZE = Kind("a whole number of at least 0", _is_size)
+FEW = Kind("a whole number from 1 to 1024", lambda value: type(value) is int and 1 <= value <= 1024)
 SIZES = Kind("a list of whole numbers", _is_sizes, make=tuple)
 SIZE_OR_SIZES = Kind("a whole number or a list of them", _is_size_or_sizes, make=_tupled)
 PADDING = Kind("a whole number, a list of them, 'same' or 'valid'", _is_padding, make=_tupled)
@@ -239,6 +242,32 @@ def _elementwise(a: Arguments) -> dict[str, tuple[int, ...]]:
     return ({"weight": shape, "bias": shape} if a.get("bias") else {"weight": shape}) if a["elementwise_affine"] else {}
 
 
+def _cell(gates: int) -> Callable[[Arguments], dict[str, tuple[int, ...]]]:
+    def shapes(a: Arguments) -> dict[str, tuple[int, ...]]:
+        rows = gates * a["hidden_size"]
+        biases: dict[str, tuple[int, ...]] = {"bias_ih": (rows,), "bias_hh": (rows,)} if a["bias"] else {}
+        return {"weight_ih": (rows, a["input_size"]), "weight_hh": (rows, a["hidden_size"]), **biases}
+
+    return shapes
+
+
+def _recurrent(gates: int) -> Callable[[Arguments], dict[str, tuple[int, ...]]]:
+    def shapes(a: Arguments) -> dict[str, tuple[int, ...]]:
+        hidden, projected = a["hidden_size"], a.get("proj_size", 0)
+        out = projected or hidden
+        found: dict[str, tuple[int, ...]] = {}
+        for number in range(a["num_layers"]):
+            width = out * (1 + a["bidirectional"]) if number else a["input_size"]
+            own = {**_cell(gates)({**a, "input_size": width}), "weight_hh": (gates * hidden, out)}
+            own |= {"weight_hr": (projected, hidden)} if projected else {}
+            own |= {"weight_ch": (3, hidden)} if a.get("peephole") else {}
+            for suffix in ("", "_reverse")[: 1 + a["bidirectional"]]:
+                found |= {f"{name}_l{number}{suffix}": shape for name, shape in own.items()}
+        return found
+
+    return shapes
+
+
 def _subsampling(a: Arguments) -> dict[str, tuple[int, ...]]:
     return {"weight": (a["channels"],), "bias": (a["channels"],)}
 
@@ -263,6 +292,9 @@ _INTERPOLATION = _one_of("nearest", "nearest-exact", "linear", "bilinear", "tril
 _NORM = {"num_features": SIZE, "eps": NUMBER, "momentum": NUMBER_OR_NONE, "affine": BOOL, "track_running_stats": BOOL}
 _NORM |= {"dtype": DTYPE, "bias": BIAS}
 _DROPOUT = {"p": NUMBER, "inplace": BOOL}
+_CELL = {"input_size": SIZE, "hidden_size": SIZE, "bias": BOOL, "dtype": DTYPE}
+_RECURRENT = {**_CELL, "num_layers": FEW, "batch_first": BOOL, "dropout": NUMBER, "bidirectional": BOOL}
+_NONLINEARITY = {"nonlinearity": _one_of("tanh", "relu")}
 _DIM = {"dim": INT_OR_NONE}
 _MARGIN = {"margin": NUMBER, "reduction": REDUCTION}
 
@@ -322,6 +354,12 @@ _LAYERS = (
         for kind in ("Circular", "Constant", "Reflection", "Replication", "Zero")
         for d in (1, 2, 3)
     ),
+    Layer(nn.RNN, {**_RECURRENT, **_NONLINEARITY}, _recurrent(1)),
+    Layer(nn.LSTM, {**_RECURRENT, "proj_size": SIZE, "peephole": BOOL}, _recurrent(4)),
+    Layer(nn.GRU, _RECURRENT, _recurrent(3)),
+    Layer(nn.RNNCell, {**_CELL, **_NONLINEARITY}, _cell(1)),
+    Layer(nn.LSTMCell, _CELL, _cell(4)),
+    Layer(nn.GRUCell, _CELL, _cell(3)),
     Layer(nn.Flatten, {"start_dim": INT, "end_dim": INT}),
     Layer(nn.Unflatten, {"dim": INT, "unflattened_size": SIZES}),
     *(Layer(cls) for cls in (nn.Identity, nn.LogSigmoid, nn.Sigmoid, nn.Softmax2d, nn.Softsign, nn.Tanh, nn.Tanhshrink)),
