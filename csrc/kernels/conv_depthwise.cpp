@@ -240,7 +240,7 @@ void forward(const ConvForwardArgs& args, const Tasks& tasks) {
   const ConvShape& s = args.shape;
   const RowPlan plan = make_row_plan(s, s.n * s.out.d * s.out.h);
   Rows<T> rows(s, plan, args.w, tasks.scratch);
-  const Finish finish{args.y, s.k, nullptr, s.dtype, args.activation, false};
+  const Finish finish{args.y, s.k, nullptr, s.dtype, args.activation, false, false};
   for (int64_t task = tasks.begin; task < tasks.end; ++task)
     rows.for_each_row(task, [&](int64_t first, int64_t channels, int64_t index) {
       const int64_t h = index % s.out.h, d = index / s.out.h % s.out.d, n = index / (s.out.h * s.out.d);

@@ -324,7 +324,7 @@ class FewConvolution {
     if (!is_last || p_.activation <= Activation::Relu) return;
     for (int64_t i = 0; i < planes; ++i) {
       T* const sums = y + i * p_.out.count() * p_.y_pixel;
-      finish_block({sums, tile.y_pixel, nullptr, p_.dtype, p_.activation, false}, sums, tile.y_pixel, 0, 0, cols, p_.k);
+      finish_block({sums, tile.y_pixel, nullptr, p_.dtype, p_.activation, false, false}, sums, tile.y_pixel, 0, 0, cols, p_.k);
     }
   }
 

@@ -32,8 +32,9 @@ bool run(const Problem& problem, const Tasks& tasks) {
     run_by<Winograd>(problem, plan, tasks);
     return true;
   }
-  const ConvPlan plan = make_conv_plan(problem);
+  ConvPlan plan = make_conv_plan(problem);
   if (!plan.possible) return false;
+  plan.streams &= !tasks.reread;
   problem.dtype == DType::Float64 ? run<double>(problem, plan, tasks) : run<float>(problem, plan, tasks);
   return true;
 }

@@ -59,6 +59,7 @@ class PanelConvolution {
     const Region region = region_of(p_, plan_, task);
     if (region.empty()) return;
     for (int64_t block = 0; block < plan_.blocks; ++block) multiply_block(region, block);
+    if (plan_.streams) stream_fence();
   }
 
  private:
@@ -179,6 +180,7 @@ class PanelConvolution {
     tile.bias = is_last ? bias_at(region.group, panel) : kZeros;
     tile.lowest = is_last && p_.activation == Activation::Relu ? T{0} : -std::numeric_limits<T>::infinity();
     tile.add = block > 0;
+    tile.streams = plan_.streams;
     T* const y = static_cast<T*>(p_.y) + output_offset(p_, region, plane, row) + first;
     const auto& kernels = tiles_.kernels[vectors - 1];
     const int64_t tiles = ceil_div(region.cols.size(), max_conv_rows(static_cast<int>(vectors)));
@@ -193,7 +195,7 @@ class PanelConvolution {
         multiply_ragged(kernels[cols.size() - 1], tile, cols.size(), lanes);
     }
     if (is_last && p_.activation > Activation::Relu)
-      finish_block({y, tile.y_pixel, nullptr, p_.dtype, p_.activation, false}, y, tile.y_pixel, 0, 0, region.cols.size(), tile.cols);
+      finish_block({y, tile.y_pixel, nullptr, p_.dtype, p_.activation, false, false}, y, tile.y_pixel, 0, 0, region.cols.size(), tile.cols);
   }
 
   // Through a buffer with room for whole vectors.

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/elementwise_loops.h"
+
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
@@ -258,6 +260,9 @@ ConvPlan make_conv_plan(const Problem& p) {
   plan.workspace_bytes = (weights + p.groups * round_up(plan.padded, plan.lanes)) * p.size();
   plan.spread = spreads(p, plan);
   if (plan.spread) plan.pack_tasks = 1, plan.workspace_bytes = p.taps() / p.filter.w * p.c * kSpreadWidth * kVecBytes;
+  const bool aligned = p.y_pixel * p.size() % kVecBytes == 0 && p.k % plan.lanes == 0 && reinterpret_cast<uintptr_t>(p.y) % kVecBytes == 0;
+  plan.streams =
+      plan.blocks == 1 && aligned && p.activation <= Activation::Relu && p.n * p.out.count() * p.y_pixel * p.size() >= kStreamBytes;
   const double flops = 2.0 * static_cast<double>(p.n * p.out.count() * p.k) * static_cast<double>(p.c * p.groups * p.taps());
   plan.nanoseconds = 500 + flops / (p.size() == 8 ? 50 : 100) + static_cast<double>(plan.workspace_bytes) / 20;
   return plan;

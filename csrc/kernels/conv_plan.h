@@ -66,6 +66,7 @@ struct ConvPlan {
   int64_t padded, panels;      // channels of a group in whole vectors; panels of a group
   int64_t block, blocks;       // of input channels, one after the other: their weights of one panel stay in L2
   int64_t pitch;               // elements between pixels of a strip
+  bool streams;                // y goes past the caches
   bool merged;                 // taps of a row of the filter are one run
   int64_t cols, rows, planes;  // of the outputs that a task computes; more than one plane only when they are whole
   int64_t phases, plane_blocks, row_blocks, col_blocks, panel_blocks;

@@ -193,7 +193,7 @@ class SpreadConvolution {
       shift(window);
     }
     if (p_.activation > Activation::Relu)
-      finish_block({tile.y, p_.k, nullptr, p_.dtype, p_.activation, false}, tile.y, p_.k, 0, 0, tile.cols, p_.k);
+      finish_block({tile.y, p_.k, nullptr, p_.dtype, p_.activation, false, false}, tile.y, p_.k, 0, 0, tile.cols, p_.k);
   }
 
   static const SpreadTileTable<T>& spread_tiles() {

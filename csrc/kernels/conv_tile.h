@@ -32,6 +32,7 @@ struct ConvTile {
   const T* bias;    // NRV N entries
   T lowest;         // of y: 0 or minus infinity
   bool add;         // to what y holds
+  bool streams;     // whole vectors of y go past the caches
 };
 
 template <class T, int MR, int NRV>
@@ -44,7 +45,7 @@ void conv_tile_kernel(const ConvTile<T>& tile) {
     DNN_UNROLL
     for (int v = 0; v < NRV; ++v) {
       acc[i][v] = Vec<T>::zero();
-      __builtin_prefetch(tile.y + i * tile.y_pixel + v * N, 1);
+      if (!tile.streams) __builtin_prefetch(tile.y + i * tile.y_pixel + v * N, 1);
     }
   }
   for (const Run *run = tile.runs, *end = run + tile.count; run != end; ++run)
@@ -60,7 +61,10 @@ void conv_tile_kernel(const ConvTile<T>& tile) {
       const bool masked = kMaskedStores && v == NRV - 1;
       if (tile.add) acc[i][v] = (masked ? last.load(p) : Vec<T>::load(p)) + acc[i][v];
       const Vec<T> y = max(lowest, acc[i][v] + bias);  // the second one when it is NaN
-      masked ? last.store(p, y) : y.store(p);
+      if (tile.streams)
+        y.stream(p);
+      else
+        masked ? last.store(p, y) : y.store(p);
     }
   }
 }

@@ -21,9 +21,9 @@ class Product {
  public:
   Product(const GemmArgs& args, const Plan& plan, const TileTable<T>& tiles)
       : args_(args), plan_(plan), panels_(plan.panels), tiles_(tiles) {
-    finish_ = {args.c, args.c_row, args.bias, args.out_dtype, args.activation, false};
+    finish_ = {args.c, args.c_row, args.bias, args.out_dtype, args.activation, false, plan.streams};
     sums_in_c_ = plan.splits == 1 && !plan.turned && args.out_dtype == dtype_of<T>::value;
-    finishes_ = plan.splits == 1 && !plan.turned && (args.bias || args.activation != Activation::None || !sums_in_c_);
+    finishes_ = plan.splits == 1 && !plan.turned && (args.bias || args.activation != Activation::None || !sums_in_c_ || plan.streams);
     finish_.add_c = args.accumulate && !sums_in_c_;
   }
 
@@ -172,6 +172,7 @@ class Product {
     for (int64_t i = 0; i < strips; ++i) {
       strip = {strip.end, strip.end + height + (i < higher)};
       place_a(tile, a, a_space, block, strip);
+      const int64_t next = plan_.fetches && i + 1 < strips ? height + (i + 1 < higher) : 0;
       for (int64_t j = 0; j < cols.size(); j += panels_.width) {
         tile.cols = std::min(panels_.width, cols.size() - j);
         const int64_t vectors = (tile.cols + Vec<T>::N - 1) / Vec<T>::N;
@@ -180,6 +181,9 @@ class Product {
         tile.sums = sums + strip.begin * tile.ld + j;
         tile.row = rows.begin + strip.begin;
         tile.col = cols.begin + j;
+        const Range ahead = part_of(next, 1, ceil_div(cols.size(), panels_.width), j / panels_.width);
+        tile.ahead = reinterpret_cast<const char*>(a + (strip.end + ahead.begin) * args_.a_row);
+        tile.ahead_rows = ahead.size();
         kernels[vectors - 1][strip.size() - 1](tile);
       }
     }
@@ -218,6 +222,7 @@ void run(const GemmArgs& args, const Plan& plan, const TileTable<T>& tiles, cons
   } else if (stage == 1) {
     const int64_t end = std::min(tasks.end * plan.items_per_task, plan.items);
     for (int64_t item = tasks.begin * plan.items_per_task; item < end; ++item) product.multiply(item, tasks.scratch);
+    if (plan.streams) stream_fence();
   } else {
     for (int64_t task = tasks.begin; task < tasks.end; ++task) product.reduce(task, tasks.scratch);
   }
@@ -278,7 +283,8 @@ Schedule gemm_schedule(const GemmArgs& args) {
 
 void gemm(const GemmArgs& asked, const Tasks& tasks) {
   if (is_empty(asked)) return;
-  const auto [args, plan] = work_of(asked);
+  auto [args, plan] = work_of(asked);
+  plan.streams &= !tasks.reread;
   switch (args.dtype) {
     case DType::Float32:
       return run<float, float, Multiply>(args, plan, kFloatTiles, tasks);

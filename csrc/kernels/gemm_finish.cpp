@@ -24,7 +24,6 @@ template <class T>
 DNN_INLINE void store(T* p, Vec<T> x, int64_t count) {
   count >= Vec<T>::N ? x.store(p) : Partial<T>(count).store(p, x);
 }
-
 DNN_INLINE Vec<float> load(const bfloat16* p, int64_t count) { return Source<bfloat16, float, Multiply>::some(p, count); }
 DNN_INLINE Vec<float> load(const float16* p, int64_t count) { return Source<float16, float, Multiply>::some(p, count); }
 
@@ -79,6 +78,13 @@ DNN_INLINE void store_half(H* p, Vec<float> x, int64_t count) {
 DNN_INLINE void store(bfloat16* p, Vec<float> x, int64_t count) { store_half(p, x, count); }
 DNN_INLINE void store(float16* p, Vec<float> x, int64_t count) { store_half(p, x, count); }
 
+template <class T, class O>
+DNN_INLINE void put(const Finish& finish, O* p, Vec<T> x, int64_t count) {
+  if constexpr (std::is_same_v<T, O>)
+    if (finish.streams && count >= Vec<T>::N) return x.stream(p);
+  store(p, x, count);
+}
+
 template <Activation kActivation, class T, class O>
 void finish_rows(const Finish& finish, const T* sums, int64_t ld, int64_t row0, int64_t col0, int64_t rows, int64_t cols) {
   constexpr int N = Vec<T>::N;
@@ -93,7 +99,7 @@ void finish_rows(const Finish& finish, const T* sums, int64_t ld, int64_t row0, 
       Vec<T> x = load(sums + j, cols - j);
       if (finish.add_c) x = load(c + j, cols - j) + x;
       if (bias) x = x + load(bias + j, cols - j);
-      store(c + j, activate<kActivation>(x), cols - j);
+      put(finish, c + j, activate<kActivation>(x), cols - j);
     }
 }
 

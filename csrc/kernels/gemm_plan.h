@@ -43,6 +43,8 @@ struct Plan {
   bool turned;  // the transpose of C is computed, see turns()
   Order a_order;
   bool copy_a;
+  bool fetches;  // A is read from far: the next rows come while these are multiplied
+  bool streams;  // C goes past the caches
   BForm b_form;
   int64_t rows;                // of the highest tile
   int64_t m_blocks, n_blocks;  // a grid of blocks of C

@@ -80,6 +80,9 @@ const Case kCases[] = {
     {4, 70, 2, flat(9, 33), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
     {1, 700, 1, flat(30, 40), flat(3, 3), {1, 1, 1}, {0, 1, 1}},
     {2, 8, 8, flat(11, 21), flat(3, 2), {1, 2, 2}, {0, 1, 1}, {1, 1, 1}, 2},
+    // Outputs that go past the caches, of whole rows and of every other pixel in the gradient for data.
+    {1, 2, 64, flat(258, 258), flat(3, 3)},
+    {1, 64, 32, flat(257, 257), flat(1, 1), {1, 2, 2}},
     // A filter whose strips fit nowhere: left to the reference.
     {1, 1, 1, flat(1, 300'001), flat(1, 300'000)},
 };

@@ -114,6 +114,14 @@ void cases_gemm() {
         // A half's rounding of a whole number is exact too: both round the same exact sum once.
         check_gemm(args, dtype, dtype, variant & 1, variant & 2 || variant == 5, {});
       }
+  for (float* bias : {&with_bias, static_cast<float*>(nullptr)}) {  // A fetched ahead, C past the caches; the last vector is not whole
+    GemmArgs args;
+    args.m = 65'600;
+    args.n = 61;
+    args.k = 20;
+    args.bias = bias;
+    check_gemm(args, DType::Float32, DType::Float32, false, true, {});
+  }
   for (Activation activation : {Activation::Tanh, Activation::Sigmoid, Activation::Gelu}) {
     GemmArgs args;
     args.m = 19;
