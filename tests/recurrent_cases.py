@@ -34,6 +34,10 @@ LAYERS = [
     ("LSTM", {"peephole": True, "batch_first": True, "bidirectional": True}),
     ("LSTM", {"peephole": True, "proj_size": 3, "num_layers": 2}),
 ]
+CELLS = [
+    *((name, settings) for name in ("LSTMCell", "GRUCell", "RNNCell") for settings in ({}, {"bias": False})),
+    ("RNNCell", {"nonlinearity": "relu"}),
+]
 
 
 def name_of(name: str, settings: dict[str, Any]) -> str:
