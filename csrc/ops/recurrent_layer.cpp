@@ -13,7 +13,10 @@ namespace {
 
 void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
 
-std::byte* offset(const Tensor& x, int64_t elements) { return x.data<std::byte>() + elements * static_cast<int64_t>(itemsize(x.dtype())); }
+// The address so many elements on; of an empty tensor its own, which may be null.
+std::byte* offset(const Tensor& x, int64_t elements) {
+  return x.data<std::byte>() + (x.numel() == 0 ? 0 : elements * static_cast<int64_t>(itemsize(x.dtype())));
+}
 
 // Direction d of (directions, B, n), dense.
 Tensor part(const Tensor& states, size_t d) {

@@ -230,6 +230,8 @@ class LSTM(RNNBase):
     A forget gate that starts open remembers longer (Jozefowicz et al.), and orthogonal recurrent weights keep gradients in size;
     the second example sets both. The sum of the two biases counts, so one of them is 1 and the other 0.
 
+    Without a step the output is empty and the final states are the initial ones; PyTorch refuses such an input.
+
     References
     ----------
     S. Hochreiter, J. Schmidhuber: Long short-term memory, 1997. F. Gers, J. Schmidhuber: Recurrent nets that time and count, 2000
