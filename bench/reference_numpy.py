@@ -343,6 +343,24 @@ def lstm_backward(dy, x, weight_ih, weight_hh, hs, cs, gates):
     return dgates @ weight_ih, rows.T @ x.reshape(len(rows), -1), rows.T @ hs[:-1].reshape(len(rows), -1), rows.sum(0)
 
 
+def embedding_bag(weight, ids):
+    return weight[ids].sum(1)
+
+
+def embedding_backward(dy, ids, per_bag, rows):
+    """The gradient of the table, the rows of each id summed after a stable sort."""
+    order = np.argsort(ids, kind="stable")
+    first = np.flatnonzero(np.diff(ids[order], prepend=-1))
+    dweight = np.zeros((rows, dy.shape[1]), dy.dtype)
+    if ids.size:
+        dweight[ids[order[first]]] = np.add.reduceat(dy[order // per_bag], first)
+    return dweight
+
+
+def embedding_backward_factors(weight, ids, dy):
+    return np.einsum("bic,bc->bi", weight[ids], dy)
+
+
 FORMS = {
     "gemm": matmul,
     "gemm_pack": copy_transposed,
@@ -377,6 +395,9 @@ FORMS = {
     "gather": gather,
     "scatter": scatter_add,
     "nonzero": nonzero,
+    "embedding": embedding_bag,
+    "embedding_backward": embedding_backward,
+    "embedding_backward_factors": embedding_backward_factors,
     "gather_dim": np.take_along_axis,
     "scatter_dim": scatter_dim,
     "sort": sort,

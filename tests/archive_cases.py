@@ -18,6 +18,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "Linear": (nn.Linear(6, 3, bias=False, dtype=dnn.float64), ((4, 6),)),
     "Bilinear": (nn.Bilinear(3, 4, 5), ((2, 3), (2, 4))),
     "Maxout": (nn.Maxout(6, 3, pieces=4), ((4, 6),)),
+    "Embedding": (nn.Embedding(7, 3, padding_idx=-1, max_norm=150.0, scale_grad_by_freq=True), ("full classes",)),
+    "EmbeddingBag": (nn.EmbeddingBag(7, 3, norm_type=1, mode="max", padding_idx=2, dtype=dnn.float64), ("full classes",)),
     "Conv1d": (nn.Conv1d(4, 6, 3, padding="same", groups=2, bias=False), ((2, 4, 7),)),
     "Conv2d": (nn.Conv2d(3, 5, (3, 2), (2, 1), 1, padding_mode="reflect"), ((2, 3, 6, 5),)),
     "Conv3d": (nn.Conv3d(2, 3, 2, dilation=(1, 2, 1)), ((1, 2, 4, 4, 4),)),

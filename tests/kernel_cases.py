@@ -342,6 +342,21 @@ def _grid_sample() -> list[np.ndarray]:
     return [numbers(y) for y in found]
 
 
+def _embedding() -> list[np.ndarray]:
+    found = []
+    ids, offsets = tensor(_positions(9000, 1000) % 1000), tensor(np.arange(0, 9000, 7))
+    for mode in ("sum", "mean", "max"):
+        w, factors = tensor(_random(1000, 70)).requires_grad_(), tensor(_random(9000)).requires_grad_()
+        weights = {"per_sample_weights": factors} if mode == "sum" else {}
+        y = nn.functional.embedding_bag(ids, w, offsets, mode=mode, **weights)
+        (y * y).sum().backward()
+        found += [y, w.grad, *([factors.grad] if weights else [])]
+    w = tensor(_random(1000, 70)).requires_grad_()
+    y = nn.functional.embedding(ids, w)
+    y.backward(tensor(_random(9000, 70, seed=1)))
+    return [numbers(y) for y in (*found, y, w.grad)]
+
+
 def _norms() -> list[np.ndarray]:
     """Channels last and first, rows, groups, with results and gradients."""
     found = []
@@ -402,6 +417,9 @@ KERNELS = {
     "gather": KernelCase(_gather, exact=True),
     "scatter": KernelCase(_scatter, exact=True),
     "nonzero": KernelCase(_nonzero, exact=True),
+    "embedding": KernelCase(_embedding, exact=False),
+    "embedding_backward": KernelCase(_embedding, exact=False),
+    "embedding_backward_factors": KernelCase(_embedding, exact=False),
     "gather_dim": KernelCase(_gather_dim, exact=True),
     "scatter_dim": KernelCase(_scatter_dim, exact=False),
     "sort": KernelCase(_sort, exact=True),

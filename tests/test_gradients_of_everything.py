@@ -71,11 +71,39 @@ for _activation in ("relu", "tanh", "sigmoid"):
 
 # --- Layers -----------------------------------------------------------------------------------------------------------
 
+TABLES = [(5, 3), (1, 1), (3, 17), (2, 0), (4, 2)]
+IDS = np.array([[0, 1, 0], [2, 3, 2]])
+STARTS = tensor(np.array([0, 0, 2, 5, 6]))
+
+
+def ids_of(table: Tensor) -> Tensor:
+    return tensor(IDS % table.shape[0])
+
+
 ROWS = [(5,), (1, 5), (0, 5), (3, 5), (7, 5)]
 
 LIKE_PAIRS = [((1, 1), (1, 1)), ((0, 3), (0, 3)), ((5, 2), (5, 2)), ((3, 4), (1, 4)), ((2, 3, 2), (2, 3, 2))]
 LAYERS = {
     **{f"F.{name}": over(SHAPES) for name in ("relu", "sigmoid", "tanh", "gelu", "tanhshrink")},
+    "F.embedding": over(TABLES, lambda f, w: f(ids_of(w), w)),
+    "F.embedding_bag": [
+        *(
+            case
+            for mode in ("sum", "mean", "max")
+            for case in (
+                *over(TABLES, lambda f, w, mode=mode: f(ids_of(w), w, mode=mode)),
+                *over(TABLES, lambda f, w, mode=mode: f(ids_of(w).flatten(), w, STARTS, mode=mode, padding_idx=-1)),
+            )
+        ),
+        *over(
+            [(shape, (6,)) for shape in TABLES],
+            lambda f, w, a: f(ids_of(w).flatten(), w, STARTS, mode="sum", per_sample_weights=a),
+        ),
+        *over(
+            [(shape, (2, 3)) for shape in TABLES],
+            lambda f, w, a: f(ids_of(w), w, mode="sum", per_sample_weights=a, padding_idx=0),
+        ),
+    ],
     "F.glu": given(((2,), 0), ((0, 4), 1), ((6,), -1), ((3, 4), 1), ((2, 6, 1), -2)),
     "F.maxout": given(((1,), 1), ((0, 4), 2), ((6,), 3), ((3, 4), 2, 1), ((2, 6, 1), 3, -2)),
     "F.prelu": over([((), (1,)), ((0, 3), (3,)), ((1,), (1,)), ((5,), (1,)), ((3, 4), (4,)), ((2, 3, 2), (3,))]),

@@ -264,3 +264,13 @@ def test_lstm_and_its_gradients():
     found = reference_numpy.lstm_backward(dy, values["x"], values["weight_ih"], values["weight_hh"], hs, cs, gates)
     slope = (np.vdot(dy, run(1e-6)[0][1:]) - np.vdot(dy, run(-1e-6)[0][1:])) / 2e-6
     assert abs(slope - sum(np.vdot(gradient, move[name]) for gradient, name in zip(found, sizes, strict=True))) < 1e-6
+
+
+def test_bags_and_their_gradients():
+    random = np.random.default_rng(6)
+    weight, dy, ids = random.standard_normal((5, 3)), random.standard_normal((4, 3)), np.array([[0, 1], [1, 1], [4, 0], [2, 2]])
+    chosen = np.eye(5)[ids].sum(1)
+    np.testing.assert_allclose(reference_numpy.embedding_bag(weight, ids), chosen @ weight)
+    np.testing.assert_allclose(reference_numpy.embedding_backward(dy, ids.reshape(-1), 2, 5), chosen.T @ dy)
+    factors = reference_numpy.embedding_backward_factors(weight, ids, dy)
+    np.testing.assert_allclose(factors, (weight[ids] * dy[:, None]).sum(-1))

@@ -110,6 +110,7 @@ void bind_tensor_methods(py::module_& m);
 void bind_creation(py::module_& m);
 void bind_numpy(py::module_& m);
 void bind_dlpack(py::module_& m);
+void bind_embedding(py::module_& m);
 void bind_elementwise(py::module_& m);
 void bind_ops(py::module_& m);
 void bind_loss(py::module_& m);

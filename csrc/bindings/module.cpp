@@ -195,6 +195,7 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_select(m);
   b::bind_arrange(m);
   b::bind_pool(m);
+  b::bind_embedding(m);
   b::bind_resample(m);
   b::bind_compose(m);
   b::bind_conv(m);

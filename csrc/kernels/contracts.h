@@ -9,6 +9,7 @@
 #include "kernels/cumulate.h"
 #include "kernels/dropout.h"
 #include "kernels/elementwise.h"
+#include "kernels/embedding.h"
 #include "kernels/gemm.h"
 #include "kernels/grid_sample.h"
 #include "kernels/index.h"

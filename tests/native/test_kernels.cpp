@@ -1,4 +1,5 @@
 // Every kernel of kernels.def against the reference, on every instruction set. A kernel without cases does not compile.
+#include "embedding_cases.h"
 #include "grid_cases.h"
 #include "kernel_check.h"
 #include "kernels/contracts.h"

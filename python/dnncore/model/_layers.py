@@ -215,6 +215,10 @@ def _prelu(a: Arguments) -> dict[str, tuple[int, ...]]:
     return {"weight": (a["num_parameters"],)}
 
 
+def _table(a: Arguments) -> dict[str, tuple[int, ...]]:
+    return {"weight": (a["num_embeddings"], a["embedding_dim"])}
+
+
 def _conv(a: Arguments) -> dict[str, tuple[int, ...]]:
     weight = (a["out_channels"], a["in_channels"] // max(1, a["groups"]), *a["kernel_size"])
     return {"weight": weight, "bias": weight[:1]} if a["bias"] else {"weight": weight}
@@ -295,6 +299,8 @@ _DROPOUT = {"p": NUMBER, "inplace": BOOL}
 _CELL = {"input_size": SIZE, "hidden_size": SIZE, "bias": BOOL, "dtype": DTYPE}
 _RECURRENT = {**_CELL, "num_layers": FEW, "batch_first": BOOL, "dropout": NUMBER, "bidirectional": BOOL}
 _NONLINEARITY = {"nonlinearity": _one_of("tanh", "relu")}
+_TABLE = {"num_embeddings": SIZE, "embedding_dim": SIZE, "padding_idx": INT_OR_NONE, "max_norm": NUMBER_OR_NONE}
+_TABLE |= {"norm_type": NUMBER, "scale_grad_by_freq": BOOL, "sparse": BOOL, "dtype": DTYPE}
 _DIM = {"dim": INT_OR_NONE}
 _MARGIN = {"margin": NUMBER, "reduction": REDUCTION}
 
@@ -303,6 +309,8 @@ _LAYERS = (
     Layer(nn.Bilinear, {"in1_features": SIZE, "in2_features": SIZE, **_AFFINE}, _bilinear),
     Layer(nn.Maxout, {"in_features": SIZE, "pieces": SIZE, **_AFFINE}, _maxout),
     Layer(nn.PReLU, {"num_parameters": SIZE, "init": NUMBER, "dtype": DTYPE}, _prelu),
+    Layer(nn.Embedding, _TABLE, _table),
+    Layer(nn.EmbeddingBag, {**_TABLE, "mode": _one_of("sum", "mean", "max"), "include_last_offset": BOOL}, _table),
     *(Layer(cls, _CONV, _conv) for cls in (nn.Conv1d, nn.Conv2d, nn.Conv3d)),
     *(Layer(cls, _CONV_TRANSPOSE, _conv_transpose) for cls in (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)),
     *(

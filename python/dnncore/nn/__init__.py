@@ -26,6 +26,7 @@ from dnncore.nn.conv import Conv1d, Conv2d, Conv3d
 from dnncore.nn.conv_lazy import LazyConv1d, LazyConv2d, LazyConv3d, LazyConvTranspose1d, LazyConvTranspose2d, LazyConvTranspose3d
 from dnncore.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dnncore.nn.dropout import AlphaDropout, Dropout, Dropout1d, Dropout2d, Dropout3d, FeatureAlphaDropout
+from dnncore.nn.embedding import Embedding, EmbeddingBag
 from dnncore.nn.instancenorm import (
     InstanceNorm1d,
     InstanceNorm2d,
@@ -165,6 +166,8 @@ __all__ = [
     "Dropout1d",
     "Dropout2d",
     "Dropout3d",
+    "Embedding",
+    "EmbeddingBag",
     "FeatureAlphaDropout",
     "Flatten",
     "Fold",

@@ -11,6 +11,7 @@ from dnncore._core import Tensor
 from dnncore.nn._functional_activation import *  # noqa: F403
 from dnncore.nn._functional_conv import *  # noqa: F403
 from dnncore.nn._functional_dropout import *  # noqa: F403
+from dnncore.nn._functional_embedding import *  # noqa: F403
 from dnncore.nn._functional_grid import *  # noqa: F403
 from dnncore.nn._functional_loss import *  # noqa: F403
 from dnncore.nn._functional_margin import *  # noqa: F403
