@@ -150,6 +150,11 @@ class PanelConvolution {
     }
   }
 
+  static int64_t outside(const Region& region, int64_t tap) {
+    const Axis& w = region.phase.w;
+    return (w.inside(w.source(region.cols.begin, tap)) ? 0 : kFirstPixel) | (w.inside(w.source(region.cols.end - 1, tap)) ? 0 : kLastPixel);
+  }
+
   // The taps of a row of outputs that lie inside the input; returns their runs' count.
   int64_t list_runs(const Region& region, const Strip& strip, int64_t plane, int64_t row, int64_t channels, int64_t lanes) const {
     const Axis &h = region.phase.h, &w = region.phase.w;
@@ -159,7 +164,8 @@ class PanelConvolution {
     for_each_filter_row(p_, region.phase, plane, row, [&](int64_t td, int64_t th, int64_t tap, int64_t) {
       const int64_t at = td * strip.plane_tap + ((row - region.rows.begin) * h.step + th * h.tap_step) * strip.row;
       for (int64_t tw = 0; tw < runs_per_row; ++tw)
-        *run++ = {at + tw * w.tap_step * plan_.pitch, (tap + tw) * channels * lanes, taps_per_run * channels};
+        *run++ = {at + tw * w.tap_step * plan_.pitch, (tap + tw) * channels * lanes, taps_per_run * channels,
+                  runs_per_row == w.taps ? outside(region, tw) : 0};
     });
     return run - scratch_.runs;
   }
@@ -189,6 +195,7 @@ class PanelConvolution {
       cols = {cols.end, region.cols.size() * (i + 1) / tiles};
       tile.strip = strips + cols.begin * w.step * plan_.pitch;
       tile.y = y + cols.begin * tile.y_pixel;
+      tile.edges = (i == 0 ? kFirstPixel : 0) | (i + 1 == tiles ? kLastPixel : 0);
       if (kMaskedStores || tile.cols == lanes)
         kernels[cols.size() - 1](tile);
       else

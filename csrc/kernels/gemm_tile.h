@@ -165,8 +165,8 @@ DNN_INLINE void keep_in_register([[maybe_unused]] Vec<T>& x) {
 #endif
 }
 
-// acc += A B over k steps. Strides in bytes. kMasked: the last vector of B has only the lanes of `last`.
-template <class T, class Op, int MR, int NRV, Order kOrder, bool kMasked>
+// acc += A B over k steps, of kRows rows from kFirst on. Strides in bytes. kMasked: the last vector of B has only the lanes of `last`.
+template <class T, class Op, int MR, int NRV, Order kOrder, bool kMasked, int kFirst = 0, int kRows = MR>
 DNN_INLINE void accumulate(Vec<T> (&acc)[MR][NRV], const void* a, int64_t a_stride, const void* b, int64_t b_stride, int64_t k,
                            Partial<T> last) {
   constexpr int N = Vec<T>::N;
@@ -179,7 +179,7 @@ DNN_INLINE void accumulate(Vec<T> (&acc)[MR][NRV], const void* a, int64_t a_stri
       bv[v] = kMasked && v == NRV - 1 ? last.load(p) : Vec<T>::load(p);
     }
     DNN_UNROLL
-    for (int i = 0; i < MR; ++i) {
+    for (int i = kFirst; i < kFirst + kRows; ++i) {
       const Vec<T> av = broadcast<T>(a_at(i));
       DNN_UNROLL
       for (int v = 0; v < NRV; ++v) acc[i][v] = Op::add(av, bv[v], acc[i][v]);
