@@ -36,7 +36,6 @@ DNN_INLINE Half half_of(Vec<T> a, bool upper, std::integer_sequence<int, I...>) 
 template <class T>
 struct FewTile {
   const T* strip;  // of the first pixel
-  int64_t vector;  // elements between vectors of the strip
   int64_t x_step;  // elements between steps of a run, in the strip
   const T* panel;  // [step][channel of y]
   int64_t w_step;  // elements between steps of a run, in the panel
@@ -44,8 +43,9 @@ struct FewTile {
   int64_t count;
   T* y;                       // of the first pixel
   int64_t y_pixel;            // elements between pixels of y
-  int64_t y_vector;           // and between the first ones of two vectors
-  int64_t live[kFewVectors];  // pixels of each vector
+  int64_t x_at[kFewVectors];  // of each vector, in the strip: elements
+  int64_t y_at[kFewVectors];  // and in y
+  int64_t live[kFewVectors];  // its pixels
   const T* bias;              // twice kMostFew entries, the same
   T lowest;                   // of y: 0 or minus infinity
   bool add;                   // to what y holds
@@ -74,18 +74,24 @@ DNN_INLINE void store_few(const FewTile<T>& tile, const Vec<T> (&sums)[MR], T* y
   const Vec<T> bias = Vec<T>::load(tile.bias), lowest = Vec<T>::set(tile.lowest);
   if (tile.add) [[unlikely]]
     add_old<T, MR>(tile, y, live, r);
-  // Where pixels are dense, a pixel's store may spill into the places of the next ones, which are written after it.
-  const int64_t spilling = tile.y_pixel == MR ? live - (H + MR - 1) / MR + 1 : 0;
   DNN_UNROLL
   for (int i = 0; i < H; ++i) r[i] = max(lowest, r[i] + bias);
+  const auto pixel = [&](int i) { return detail::half_of<Half>(r[i % H], i >= H, std::make_integer_sequence<int, H>{}); };
+  if (live == 2 * H && tile.y_pixel == MR) [[likely]] {
+    // Dense pixels: a store may spill into the places of the next ones, which are written after it.
+    constexpr int kSpilling = 2 * H - (H + MR - 1) / MR + 1;
+    DNN_UNROLL
+    for (int i = 0; i < 2 * H; ++i) {
+      const Half x = pixel(i);
+      std::memcpy(y + i * MR, &x, i < kSpilling ? sizeof(Half) : MR * sizeof(T));
+    }
+    return;
+  }
   DNN_UNROLL
   for (int i = 0; i < 2 * H; ++i) {
     if (i >= live) return;
-    const Half pixel = detail::half_of<Half>(r[i % H], i >= H, std::make_integer_sequence<int, H>{});
-    if (i < spilling)
-      std::memcpy(y + i * tile.y_pixel, &pixel, sizeof(Half));
-    else
-      std::memcpy(y + i * tile.y_pixel, &pixel, MR * sizeof(T));
+    const Half x = pixel(i);
+    std::memcpy(y + i * tile.y_pixel, &x, MR * sizeof(T));
   }
 }
 
@@ -103,7 +109,7 @@ void few_tile_kernel(const FewTile<T>& tile) {
     for (int64_t step = 0; step < run->steps; ++step, x += tile.x_step, w += tile.w_step) {
       Vec<T> pixels[NRV];
       DNN_UNROLL
-      for (int v = 0; v < NRV; ++v) pixels[v] = Vec<T>::load(x + v * tile.vector);
+      for (int v = 0; v < NRV; ++v) pixels[v] = Vec<T>::load(x + tile.x_at[v]);
       DNN_UNROLL
       for (int i = 0; i < MR; ++i) {
         const Vec<T> weight = broadcast<T>(w + i);
@@ -113,7 +119,7 @@ void few_tile_kernel(const FewTile<T>& tile) {
     }
   }
   DNN_UNROLL
-  for (int v = 0; v < NRV; ++v) store_few<T, MR>(tile, acc[v], tile.y + v * tile.y_vector, tile.live[v]);
+  for (int v = 0; v < NRV; ++v) store_few<T, MR>(tile, acc[v], tile.y + tile.y_at[v], tile.live[v]);
 }
 
 template <class T>
@@ -306,18 +312,22 @@ class FewConvolution {
                        (row - region.rows.begin) * region.phase.h.step * strip.row;
     const auto& kernels = few_tiles().kernels;
     if (planes > 1) {
-      tile.vector = strip.plane, tile.y_vector = p_.out.count() * p_.y_pixel;
-      std::fill_n(tile.live, kFewVectors, cols);
+      for (int64_t v = 0; v < planes; ++v)
+        tile.x_at[v] = v * strip.plane, tile.y_at[v] = v * p_.out.count() * p_.y_pixel, tile.live[v] = cols;
       tile.strip = x, tile.y = y;
       kernels[planes - 1][p_.k - 1](tile);
     } else {
-      tile.vector = N, tile.y_vector = N * tile.y_pixel;
+      // The last vector begins where it is full, and does some pixels again.
+      const bool overlaps = cols >= N && plan_.blocks == 1;
       const int64_t vectors = ceil_div(cols, N), tiles = ceil_div(vectors, kFewVectors);
+      tile.strip = x, tile.y = y;
       Range part{0, 0};
       for (int64_t i = 0; i < tiles; ++i) {
         part = {part.end, vectors * (i + 1) / tiles};
-        for (int64_t v = 0; v < part.size(); ++v) tile.live[v] = std::min<int64_t>(N, cols - (part.begin + v) * N);
-        tile.strip = x + part.begin * N, tile.y = y + part.begin * tile.y_vector;
+        for (int64_t v = 0; v < part.size(); ++v) {
+          const int64_t first = (part.begin + v) * N, column = overlaps ? std::min(first, cols - N) : first;
+          tile.x_at[v] = column, tile.y_at[v] = column * tile.y_pixel, tile.live[v] = std::min<int64_t>(N, cols - column);
+        }
         kernels[part.size() - 1][p_.k - 1](tile);
       }
     }
