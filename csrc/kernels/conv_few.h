@@ -12,7 +12,7 @@ namespace dnncore::DNNCORE_ISA {
 
 template <class T>
 inline constexpr int kMostFew = Vec<T>::N / 2;
-inline constexpr int kFewVectors = 3;
+inline constexpr int kFewVectors = 3;  // in a tile; four, two rows of LeNet-5's first layer, won 3 % more
 
 namespace detail {
 

@@ -120,7 +120,8 @@ void cut_outputs(const Problem& p, ConvPlan& plan, const StripSize& strip, int64
     return plan.phases * p.groups * plan.plane_blocks * plan.row_blocks * plan.col_blocks * plan.panel_blocks;
   };
   if (count() < wanted) plan.planes = std::max<int64_t>(1, plan.planes * count() / wanted);
-  // Many weights are better read by few tasks; few panels leave the rows.
+  // Many weights are better read by few tasks; few panels leave the rows. (Fewer panels to a task instead, for four images at once: 7 x 7
+  // pixels of 512 channels then read their weights twice and not eight times, and lost 2 to 5 % for 4, 8 or 12 parts.)
   const int64_t weight_bytes = p.taps() * p.c * plan.padded * p.size();
   if (count() < wanted && weight_bytes > (1 << 20)) plan.panel_blocks = std::min(plan.panels, ceil_div(wanted, count()));
   if (count() < wanted) plan.rows = even(height, std::max<int64_t>(1, plan.rows * count() / wanted));
