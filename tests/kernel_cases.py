@@ -378,11 +378,24 @@ def _norms() -> list[np.ndarray]:
 
 
 def _recurrent() -> list[np.ndarray]:
-    """The same steps from products and maps."""
-    h, weight = tensor(_random(20, 30)), tensor(_random(30, 30) / 5)
-    for step in range(5):
-        h = dnn.tanh(tensor(_random(20, 30, seed=step)) + h @ weight.t())
-    return [numbers(h)]
+    """Every cell, two layers in two directions and a projection, with lengths: results and gradients."""
+    found = []
+    layers = (
+        nn.LSTM(30, 40, 2, bidirectional=True),
+        nn.LSTM(30, 40, proj_size=20),
+        nn.GRU(30, 40),
+        nn.RNN(30, 40),
+        nn.RNN(30, 40, nonlinearity="relu"),
+    )
+    for layer in layers:
+        with dnn.no_grad():
+            for i, parameter in enumerate(layer.parameters()):
+                parameter.copy_(tensor(_random(*parameter.shape, seed=i) / 6))
+        x = tensor(_random(6, 37, 30)).requires_grad_()
+        y, _ = layer(x, lengths=[6 - i % 3 for i in range(37)])
+        y.backward(tensor(_random(*y.shape, seed=1)))
+        found += [y, x.grad, *(parameter.grad for parameter in layer.parameters())]
+    return [numbers(y) for y in found]
 
 
 KERNELS = {
