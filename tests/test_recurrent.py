@@ -310,6 +310,15 @@ def test_halves_go_through_float32():
         assert h.tolist() == wide_h.to(dtype).tolist()
 
 
+def test_hooks_see_every_tensor():
+    layer, x = made("LSTM", {}, (3, 4)), tensor(random(5, 2, 3)).requires_grad_()
+    seen = []
+    layer.register_forward_hook(lambda _, given, result: seen.append((given[0].shape, result[1][1].shape)))
+    layer.register_full_backward_hook(lambda _, dx, dy: seen.append((dx[0].shape, dy[0].shape)))
+    layer(x)[0].sum().backward()
+    assert seen == [((5, 2, 3), (1, 2, 4)), ((5, 2, 3), (5, 2, 4))]
+
+
 def test_all_weights_mode_and_repr():
     layer = nn.LSTM(3, 4, 2, bidirectional=True, proj_size=2)
     assert [tuple(w.shape) for w in layer.all_weights[3]] == [(16, 4), (16, 2), (16,), (16,), (2, 4)]
@@ -345,7 +354,7 @@ def test_inference_keeps_nothing():
 
 
 @pytest.mark.parametrize("lengths", [None, [3, 6, 0, 6, 1, 2]], ids=["all", "mixed"])
-@pytest.mark.parametrize(("name", "settings"), WIDE)
+@pytest.mark.parametrize(("name", "settings"), [*WIDE, ("LSTM", {"num_layers": 3, "dropout": 0.3})])
 def test_captured_steps(name, settings, lengths):
     def build():
         net = getattr(nn, name)(5, 20, **settings)
