@@ -9,7 +9,7 @@ from pathlib import Path
 
 import dnncore as dnn
 import numpy as np
-from dnncore import nn
+from dnncore import models, nn
 from dnncore.model import archive
 from dnncore.models import lenet_layers, resnet_cifar
 
@@ -61,6 +61,8 @@ LAYERS: dict[str, tuple[nn.Module, tuple[tuple[int, ...], ...]]] = {
     "RNNCell": (nn.RNNCell(3, 4, nonlinearity="relu"), ((2, 3),)),
     "LSTMCell": (nn.LSTMCell(3, 4, bias=False), ((2, 3),)),
     "GRUCell": (nn.GRUCell(3, 4), ((2, 3),)),
+    "LastSteps": (models.LastSteps(3), ((4, 6),)),
+    "TeacherForcing": (models.TeacherForcing(0.3), ((4, 6), (4, 6))),
     "Flatten": (nn.Flatten(0, -2), ((4, 2, 3),)),
     "Unflatten": (nn.Unflatten(1, (2, -1)), ((4, 6),)),
     "CELU": (nn.CELU(0.3, inplace=True), ((4, 6),)),

@@ -25,6 +25,7 @@ class Form(NamedTuple):
     targets: int
     weight: int | None = None  # place of the weight of the loss
     sample_weight: int | None = None  # place of the weight of the metrics
+    carried: bool = False  # whether the network goes on from the state it has
 
     def outputs(self, module: Module, tensors: Sequence[Tensor]) -> Any:
         """Call the network."""

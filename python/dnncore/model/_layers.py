@@ -12,10 +12,14 @@ from dnncore import _core, nn
 from dnncore._core import Tensor
 from dnncore.models._alexnet import AlexNet
 from dnncore.models._googlenet import GoogLeNet, Inception, InceptionAux
+from dnncore.models.forecast import Forecaster, LastSteps
+from dnncore.models.language import LanguageModel
 from dnncore.models.lenet import LeNet5
 from dnncore.models.lenet_layers import LeNetC3, RbfOutput, ScaledTanh, Subsampling2d
 from dnncore.models.resnet import BasicBlock, Bottleneck, ResNet
 from dnncore.models.resnet_cifar import CifarResNet, PadShortcut
+from dnncore.models.sequence import SequenceClassifier, SequenceTagger
+from dnncore.models.translation import EncoderDecoder, LuongAttention, TeacherForcing
 from dnncore.models.vgg import VGG
 
 _RANK_CAP = 64
@@ -403,6 +407,8 @@ _LAYERS = (
     Layer(Subsampling2d, {"channels": SIZE, "dtype": DTYPE}, _subsampling),
     Layer(LeNetC3, {"dtype": DTYPE}, _lenet_c3),
     Layer(RbfOutput, {"codes": TENSOR}),
+    Layer(LastSteps, {"window": SIZE}),
+    Layer(TeacherForcing, {"ratio": NUMBER}),
     Layer(PadShortcut, {"new_channels": SIZE, "stride": SIZE}),
 )
 
@@ -438,6 +444,7 @@ _COLUMN = _names("features avgpool classifier")
 _RESIDUAL = _names("conv1 bn1 relu layer1 layer2 layer3 avgpool fc")
 _INCEPTIONS = _names("3a 3b 4a 4b 4c 4d 4e 5a 5b")
 _GOOGLENET = (*_names("conv1 maxpool1 conv2 conv3 maxpool2 maxpool3 maxpool4"), *(f"inception{name}" for name in _INCEPTIONS))
+_SEQUENCE = ("recurrent", "head"), ("embedding", "dropout")
 _NETWORKS = (
     Network(LeNet5, ("features", "head")),
     Network(AlexNet, _COLUMN),
@@ -447,6 +454,9 @@ _NETWORKS = (
     Network(InceptionAux, _names("avgpool conv fc1 dropout fc2")),
     Network(ResNet, (*_RESIDUAL, "maxpool", "layer4")),
     Network(CifarResNet, _RESIDUAL),
+    Network(LuongAttention, ("score", "combine")),
+    *(Network(cls, *_SEQUENCE) for cls in (SequenceClassifier, SequenceTagger, LanguageModel, Forecaster)),
+    Network(EncoderDecoder, _names("source_embedding encoder target_embedding decoder forcing head"), ("attention",)),
     Network(BasicBlock, _names("conv1 bn1 relu conv2 bn2"), ("downsample",)),
     Network(Bottleneck, _names("conv1 bn1 conv2 bn2 conv3 bn3 relu"), ("downsample",)),
 )

@@ -11,6 +11,7 @@ from dnncore.callbacks import Callback
 from dnncore.model._compiled import Compiled, evaluating, is_number
 from dnncore.model._feed import Arrays, Stream
 from dnncore.model._interrupt import Interrupts
+from dnncore.model._pieces import Pieces
 from dnncore.model._progress import Progress
 from dnncore.model._step import Watched
 from dnncore.model.history import History
@@ -111,7 +112,7 @@ class Run:
         model: Model,
         compiled: Compiled,
         settings: Settings,
-        train: Arrays | Stream,
+        train: Arrays | Stream | Pieces,
         validation: Arrays | Stream | None,
         hooks: Hooks,
         best: Best | None,

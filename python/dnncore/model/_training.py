@@ -14,6 +14,7 @@ from dnncore.callbacks.monitors import is_lower_better
 from dnncore.model._compiled import Compiled
 from dnncore.model._feed import Arrays, Samples, Stream
 from dnncore.model._loop import Best, Hooks, Run, Settings
+from dnncore.model._pieces import Pieces
 from dnncore.model._progress import Progress
 from dnncore.model._split import held_out
 from dnncore.model._weights import ClassWeights
@@ -28,7 +29,7 @@ class Training:
 
     def __init__(self, model: Model, compiled: Compiled, train: Arrays | Stream, say: Callable[[str], object]) -> None:
         self._model, self._compiled, self._say = model, compiled, say
-        self.train = train
+        self.train: Arrays | Stream | Pieces = train
         self.validation: Arrays | Stream | None = None
 
     def hold_out(self, share: float, split: str, validation_data: Any) -> None:
@@ -57,6 +58,11 @@ class Training:
         one_each = target.ndim == 1 or (target.ndim == 2 and target.shape[1] == 1)
         binary = self._compiled.objective.outputs[0].loss.kind == "binary"
         return target.reshape(-1).long() if binary and one_each else None
+
+    def truncate(self, length: int) -> None:
+        """Cut the sequences to train on into pieces."""
+        assert not isinstance(self.train, Pieces)
+        self.train = Pieces(self._model.module, self.train, length)
 
     def validate_with(self, validation: Arrays | Stream) -> None:
         """Evaluate these after each epoch."""
@@ -100,7 +106,7 @@ class Training:
 
         joined, outputs = self._compiled.objective.joined, self._compiled.objective.outputs
 
-        def whole(source: Arrays | Stream | None) -> Any:
+        def whole(source: Arrays | Stream | Pieces | None) -> Any:
             return (source.samples.inputs, joined(source.samples.targets)) if isinstance(source, Arrays) else None
 
         examine(

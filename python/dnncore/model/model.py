@@ -18,6 +18,7 @@ from dnncore.model._compiled import Compiled, evaluating, modes_kept
 from dnncore.model._feed import Arrays, Reader, Samples, Stream, feed
 from dnncore.model._loop import evaluated
 from dnncore.model._objective import Objective
+from dnncore.model._pieces import Pieces
 from dnncore.model._progress import resolved
 from dnncore.model._step import Clip, QuietStep
 from dnncore.model._training import Training
@@ -172,7 +173,7 @@ class Model(Seeing):
     def _reader(self, op: str, objective: Objective | None, say: Callable[[str], object]) -> Reader:
         return Reader(op, Casts(op, self.module, self._casts_integers, say), objective, dtype_of(self.module))
 
-    def _first(self, source: Arrays | Stream, read: Reader, run: Callable[[Samples], Any]) -> tuple[Samples, Any]:
+    def _first(self, source: Arrays | Stream | Pieces, read: Reader, run: Callable[[Samples], Any]) -> tuple[Samples, Any]:
         """Return the first batch and what `run` makes of it; whole numbers the network does not take are cast from then on."""
         first = source.first()
         try:
@@ -188,7 +189,7 @@ class Model(Seeing):
         return first, found
 
     def _settled(
-        self, source: Arrays | Stream, read: Reader, run: Callable[[Samples], list[Tensor]] | None = None
+        self, source: Arrays | Stream | Pieces, read: Reader, run: Callable[[Samples], list[Tensor]] | None = None
     ) -> tuple[Samples, list[Tensor]]:
         compiled = self._ready("fit")
         first, outputs = self._first(source, read, run or compiled.outputs_of)
@@ -213,6 +214,7 @@ class Model(Seeing):
         sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        truncate: int | None = None,
         restore_best_weights: bool = True,
         train_loss_eval: bool = False,
         verbose: Literal["auto", 0, 1, 2] = "auto",
@@ -245,6 +247,10 @@ class Model(Seeing):
             The number of the first epoch: ``fit(epochs=2)`` and then ``fit(epochs=4, initial_epoch=2)`` is ``fit(epochs=4)``.
         steps_per_epoch : int, optional
             Batches per epoch, for data that comes in batches; needed for an iterator and several epochs.
+        truncate : int, optional
+            Truncated back-propagation through time: each batch of sequences (N, T, ...) with targets (N, T, ...) is walked
+            through in pieces of so many steps, with an update for each, and the network goes on from the state it was in; see
+            `dnncore.models.SequenceNetwork`. Validation sees whole sequences.
         restore_best_weights : bool, default True
             Whether the weights of the best epoch come back when there is validation, or a callback with a monitor, which then
             says what is best.
@@ -277,6 +283,8 @@ class Model(Seeing):
         batch_size = whole("fit", "batch_size", batch_size, 1)
         if steps_per_epoch is not None:
             steps_per_epoch = whole("fit", "steps_per_epoch", steps_per_epoch, 1)
+        if truncate is not None:
+            truncate = whole("fit", "truncate", truncate, 1)
         say = _speaker(verbosity)
         read = self._reader("fit", compiled.objective, say)
         source = feed("fit", x, y, sample_weight, read, batch_size=batch_size, shuffle=shuffle, steps=steps_per_epoch)
@@ -285,6 +293,8 @@ class Model(Seeing):
             training.hold_out(validation_split, split, validation_data)
         elif validation_data is not None:
             training.validate_with(self._validation(validation_data, compiled, batch_size))
+        if truncate is not None:
+            training.truncate(truncate)
         first, outputs = self._settled(training.train, read, training.outputs_of)
         if training.validation is not None and self._casts_integers:
             training.validation.change(read.recast)

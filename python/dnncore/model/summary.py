@@ -15,6 +15,8 @@ from dnncore._core import Tensor
 from dnncore.model._probe import Call, Trace, class_name, said_shape, tensors_in, trace
 from dnncore.nn.conv import ConvNd
 from dnncore.nn.parameter import is_lazy
+from dnncore.nn.recurrent import RNNBase
+from dnncore.nn.recurrent_cell import RNNCellBase
 
 __all__ = ["Row", "Summary", "summarize"]
 
@@ -371,11 +373,20 @@ def _conv_flops(call: Call) -> int:
     return int(2 * channels // layer.groups * math.prod(layer.kernel_size) * _elements(pixels))
 
 
+def _recurrent_flops(call: Call) -> int:
+    """Count every entry of the matrices once for each step of each sequence, padding too."""
+    x = tensors_in((call.args, call.kwargs))[0]
+    matrices = (p for name, p in call.module.named_parameters() if name.startswith(("weight_ih", "weight_hh", "weight_hr")))
+    return 2 * math.prod(x.shape[:-1]) * sum(p.numel() for p in matrices)
+
+
 _FLOPS: dict[type[nn.Module], Callable[[Call], int]] = {
     nn.Linear: _linear_flops,
     nn.Maxout: _maxout_flops,
     nn.Bilinear: _bilinear_flops,
     ConvNd: _conv_flops,
+    RNNBase: _recurrent_flops,
+    RNNCellBase: _recurrent_flops,
 }
 
 
