@@ -14,7 +14,7 @@ import dnncore as dnn
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from dnncore.cli import _FAMILIES, _bench_numpy, _bench_rows, _bench_timing, main
+from dnncore.cli import _FAMILIES, _bench_numpy, _bench_numpy_recurrent, _bench_rows, _bench_timing, main
 
 bench = importlib.import_module("dnncore.cli.bench")  # the name in the package is the module's or the command's
 COMMAND = [sys.executable, "-c", "from dnncore.cli import main; main()", "bench"]
@@ -176,6 +176,15 @@ def test_wrong_results_are_refused(family, text, name, bug, monkeypatch, nothing
     assert "dnncore and NumPy differ by " in result.output
     content = json.loads(file.read_text())
     assert (content["complete"], content["rows"]) == (False, [])
+
+
+@pytest.mark.parametrize(("direction", "name"), [("forward", "lstm"), ("fwd+bwd", "lstm_with_gradients")])
+def test_a_wrong_recurrence_is_refused(direction, name, monkeypatch, nothing_timed):
+    right = getattr(_bench_numpy_recurrent, name)
+    monkeypatch.setattr(_bench_numpy_recurrent, name, lambda x, *rest: right(np.flip(x, 0), *rest))
+    result = run("lstm", "--filter", f"LSTM 128 32x50 {direction}", "--threads", 1, "--no-torch", "--quick")
+    assert result.exit_code == 1, result.output
+    assert "dnncore and NumPy differ by " in result.output
 
 
 def test_a_wrong_dnncore_is_refused(monkeypatch, nothing_timed):

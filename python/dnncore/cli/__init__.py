@@ -40,6 +40,7 @@ _FAMILIES = {
     "conv": "convolutions of well-known networks, forward and both gradients",
     "pool": "maxima and means of windows, with their gradients",
     "norm": "normalisation of batches and rows, with its gradients",
+    "lstm": "LSTMs over whole sequences, GRUs and plain RNNs beside them, forward and with all gradients",
     "overhead": "what a call costs when there is nothing to compute",
 }
 _FAMILY_LINES = "\n".join(f"  {name:<12} {title}" for name, title in {**_FAMILIES, "all": "all of these"}.items())
@@ -117,22 +118,26 @@ def _options(*options: _Decorator) -> _Decorator:
 _OUT = click.option(
     "--out", type=click.Path(file_okay=False), required=True, help="Folder for the model, its record and its curve."
 )
-_OF_STEPS = _options(
-    click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step."),
-    click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default="sgd", help="How the weights are updated."),
-    click.option(
-        "--lr", type=click.FloatRange(min=0, min_open=True), default=None, help="Learning rate; 0.05 with sgd, 0.001 with adam."
-    ),
-    click.option("--momentum", type=click.FloatRange(min=0, max=1, max_open=True), default=0.9, help="Momentum of sgd."),
-    click.option(
-        "--validation",
-        type=click.FloatRange(min=0, max=1, max_open=True),
-        default=0.1,
-        help="Share of the training part that chooses the best epoch; 0 keeps the last one.",
-    ),
-    click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples."),
-    click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it."),
-)
+
+
+def _of_steps(usual: str = "sgd", rates: str = "0.05 with sgd, 0.001 with adam") -> _Decorator:
+    """Return the options of how the steps are taken."""
+    positive = click.FloatRange(min=0, min_open=True)
+    share = click.FloatRange(min=0, max=1, max_open=True)
+    return _options(
+        click.option("--batch-size", type=click.IntRange(min=1), default=32, help="Samples per step."),
+        click.option("--optimizer", type=click.Choice(["sgd", "adam"]), default=usual, help="How the weights are updated."),
+        click.option("--lr", type=positive, default=None, help=f"Learning rate; {rates}."),
+        click.option("--momentum", type=share, default=0.9, help="Momentum of sgd."),
+        click.option(
+            "--validation",
+            type=share,
+            default=0.1,
+            help="Share of the training part that chooses the best epoch; 0 keeps the last one.",
+        ),
+        click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples."),
+        click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it."),
+    )
 
 
 @train.command()
@@ -155,7 +160,7 @@ _OF_STEPS = _options(
 )
 @_OUT
 @click.option("--epochs", type=click.IntRange(min=1), default=60, help="Passes through the training part.")
-@_OF_STEPS
+@_of_steps()
 @click.option(
     "--hidden", type=click.IntRange(min=1), multiple=True, default=[256, 128], help="Width of a hidden layer; repeat for more."
 )
@@ -197,7 +202,7 @@ def _network(name: str, title: str) -> None:
     @click.option("--data", type=_Data(("digits", *_IMAGE_SETS)), default="digits", help="Images.")
     @_OUT
     @click.option("--epochs", type=click.IntRange(min=1), default=20, help="Passes through the training part.")
-    @_OF_STEPS
+    @_of_steps()
     @click.option(
         "--size",
         type=click.IntRange(min=1),
@@ -231,10 +236,73 @@ for _name, _title in _NETWORKS.items():
     _network(_name, _title)
 
 
+_TEMPERATURE = click.option(
+    "--temperature",
+    type=click.FloatRange(min=0),
+    default=0.8,
+    help="Of samples: below 1 the likely becomes likelier, 0 takes always the likeliest.",
+)
+
+
+@train.command("char-lstm", short_help="Train a language model of characters on a text.")
+@click.option("--data", type=_Data(("text:FILE",)), required=True, help="Text.")
+@click.option("--encoding", default="utf-8", help="How the characters of the text are written.")
+@_OUT
+@click.option("--epochs", type=click.IntRange(min=1), default=20, help="Passes through the training part.")
+@_of_steps("adam", "0.5 with sgd, 0.003 with adam")
+@click.option("--length", type=click.IntRange(min=1), default=64, help="Characters of a sequence to train on.")
+@click.option("--hidden", type=click.IntRange(min=1), default=128, help="Units of a layer.")
+@click.option("--embedding", type=click.IntRange(min=1), default=64, help="Numbers that stand for a character.")
+@click.option("--layers", type=click.IntRange(min=1), default=1, help="LSTM layers.")
+@click.option(
+    "--dropout",
+    type=click.FloatRange(min=0, max=1, max_open=True),
+    default=0.0,
+    help="Between layers and before the last one.",
+)
+@click.option("--sample", type=click.IntRange(min=0), default=300, help="Characters to write at the end.")
+@_TEMPERATURE
+def char_lstm(**options: object) -> None:
+    """Train a language model of characters on a text.
+
+    The last tenth of the text is held out to judge by. The folder gets what `train mlp` writes; `dnncore sample` lets the model
+    write again. Ctrl-C ends after the current batch.
+    """
+    out, threads = str(options.pop("out")), options.pop("threads")
+
+    def run() -> int:
+        from dnncore.cli.language import CharLstmConfig, train_char_lstm
+
+        return train_char_lstm(CharLstmConfig(**options), out, threads=threads)  # type: ignore[arg-type]
+
+    click.get_current_context().exit(_told(run))
+
+
+@main.command()
+@click.argument("folder", type=click.Path(exists=True, file_okay=False))
+@click.option("--prime", default=None, show_default="a new line", help="How the text begins.")
+@click.option("--length", type=click.IntRange(min=0), default=500, help="Characters to write.")
+@_TEMPERATURE
+@click.option("--top-k", type=click.IntRange(min=1), default=None, help="Draw from so many of the likeliest characters only.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Another seed, another text.")
+def sample(folder: str, prime: str | None, length: int, temperature: float, top_k: int | None, seed: int) -> None:
+    """Let the language model in FOLDER write a text."""
+
+    def run() -> None:
+        from dnncore.cli import language
+
+        language.sample(folder, prime, length, temperature, top_k, seed)
+
+    _told(run)
+
+
 @main.command()
 @click.argument("folder", type=click.Path(exists=True, file_okay=False))
 @click.option(
-    "--data", type=_Data(_ALL_SETS), default=None, help="Data to judge by; the held-out part of the training data when not given."
+    "--data",
+    type=_Data((*_ALL_SETS, "text:FILE")),
+    default=None,
+    help="Data to judge by; the held-out part of the training data when not given.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def evaluate(folder: str, data: str | None, as_json: bool) -> None:

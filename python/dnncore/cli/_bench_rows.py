@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 import dnncore as dnn
-from dnncore.cli import _bench_images, _bench_numpy
+from dnncore.cli import _bench_images, _bench_numpy, _bench_recurrent
 from dnncore.cli._bench_images import normal as _normal
-from dnncore.cli._bench_shapes import BATCH_NORMS, CONVOLUTIONS, LAYER_NORMS, POOLS, elements
+from dnncore.cli._bench_shapes import BATCH_NORMS, CONVOLUTIONS, FORWARD, LAYER_NORMS, POOLS, RECURRENCES, elements
 from dnncore.cli._bench_timing import Call
 
 # Largest difference over the largest value; a rounding of float32 is 6e-8 of it.
@@ -293,6 +293,15 @@ def norm() -> Iterator[Row]:
     for shape in (*BATCH_NORMS, *LAYER_NORMS):
         label = f"{'batch' if len(shape) == 4 else 'layer'} {'x'.join(map(str, shape))} fwd+bwd"
         yield Row(label, 20.0 * elements(shape), "GB/s", _SUM, partial(_in_layouts, partial(_bench_images.norm, shape)))
+
+
+def lstm() -> Iterator[Row]:
+    for shape in RECURRENCES:
+        for direction in (FORWARD, "fwd+bwd"):
+            sizes = f"{shape.cell} {shape.hidden}" + f" x{shape.layers}" * (shape.layers > 1)
+            label = f"{shape.id} {sizes} {shape.batch}x{shape.steps}{' varied' * shape.varied} {direction}"
+            work = shape.flops(_bench_recurrent.GATES[shape.cell], direction)
+            yield Row(label, work, "GF/s", 1e-4, partial(_bench_recurrent.recurrence, shape, direction))
 
 
 def _tiny_calls(library: Any) -> dict[str, Call]:

@@ -118,3 +118,45 @@ POOLS = (
 
 BATCH_NORMS = ((32, 512, 4, 4), (128, 64, 8, 8), (8, 64, 56, 56), (128, 16, 32, 32), (32, 64, 112, 112))  # N1, and others
 LAYER_NORMS = ((512, 128), (256, 512), (4096, 768), (32768, 768))  # N2, and others; the last of each is out of cache
+
+
+class Recurrence(NamedTuple):
+    """A recurrent layer over whole sequences; `id` is its number in the plan of the benchmarks."""
+
+    id: str
+    cell: str  # LSTM, GRU or RNN
+    inputs: int
+    hidden: int
+    layers: int
+    batch: int
+    steps: int
+    varied: bool = False  # lengths of 1 to `steps`
+
+    def flops(self, gates: int, direction: str) -> float:
+        """Of the products: back through time again those of the states, and twice as many for the weights."""
+        total = 0.0
+        for number in range(self.layers):
+            width = self.hidden if number else self.inputs
+            each = 2.0 * self.batch * self.steps * gates * self.hidden
+            forward, back = width + self.hidden, width * bool(number) + self.hidden
+            total += each * (forward if direction == FORWARD else 2 * forward + back)
+        return total / 2 if self.varied else total
+
+
+RECURRENCES = (
+    Recurrence("L1", "LSTM", 65, 128, 1, 32, 50),  # characters
+    Recurrence("L2", "LSTM", 200, 200, 2, 20, 20),  # Penn Treebank, small
+    Recurrence("L3", "LSTM", 650, 650, 2, 20, 35),  # Penn Treebank, medium
+    Recurrence("L4", "LSTM", 256, 256, 1, 16, 150),  # L4 to L7: DeepBench
+    Recurrence("L4", "LSTM", 256, 256, 1, 64, 150),
+    Recurrence("L5", "LSTM", 512, 512, 1, 16, 25),
+    Recurrence("L5", "LSTM", 512, 512, 1, 64, 25),
+    Recurrence("L6", "LSTM", 1024, 1024, 1, 32, 25),
+    Recurrence("L7", "LSTM", 512, 512, 1, 1, 25),
+    Recurrence("L7", "LSTM", 256, 256, 1, 4, 150),
+    Recurrence("L8", "LSTM", 256, 256, 1, 32, 100, varied=True),
+    Recurrence("L1", "GRU", 65, 128, 1, 32, 50),
+    Recurrence("L5", "GRU", 512, 512, 1, 64, 25),
+    Recurrence("L1", "RNN", 65, 128, 1, 32, 50),
+    Recurrence("L5", "RNN", 512, 512, 1, 64, 25),
+)

@@ -18,8 +18,10 @@ from dnncore._extras import require
 from dnncore._files import write_atomically
 from dnncore._version import __version__
 from dnncore.cli import images, tables
+from dnncore.cli.images import ImageSource
 from dnncore.cli.rows import Rows
 from dnncore.cli.source import Source
+from dnncore.cli.tables import TableSource
 from dnncore.cli.use import as_json, judged, told
 from dnncore.model import History, Model
 from dnncore.nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
@@ -84,7 +86,7 @@ def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | Non
     return finish(folder, model, "mlp", config, source, test, time.perf_counter() - started)
 
 
-def _loaded(config: MlpConfig) -> tuple[Source, Rows, Rows]:
+def _loaded(config: MlpConfig) -> tuple[ImageSource | TableSource, Rows, Rows]:
     of_tables = (config.target, config.task, config.drop, config.missing)
     if config.data.startswith("csv:"):
         return tables.load(config.data, *of_tables)

@@ -16,6 +16,7 @@ from dnncore import metrics
 from dnncore.cli.rows import Rows
 from dnncore.cli.source import Source, from_notes
 from dnncore.cli.tables import TableSource
+from dnncore.cli.text import TextSource
 from dnncore.model import Model
 
 _RATES = ("accuracy", "precision", "recall", "f1")
@@ -23,6 +24,8 @@ _RATES = ("accuracy", "precision", "recall", "f1")
 
 def judged(model: Model, source: Source, rows: Rows) -> dict[str, float]:
     """Return loss and metrics; of regression in the units of the target."""
+    if isinstance(source, TextSource):
+        return source.judged(model, rows)
     if not isinstance(source, TableSource) or source.classes is not None:
         assert source.classes is not None
         found = model.evaluate(rows.x, rows.y, metrics=["accuracy", "f1_macro"] if len(source.classes) > 2 else ["accuracy"])
