@@ -1,0 +1,41 @@
+"""Who remembers the first symbol? A window of delays, a plain RNN and an LSTM over growing lags."""
+
+import dnncore as dnn
+from dnncore import models
+from dnncore.data import make_first_symbol
+from dnncore.nn import functional
+
+LAGS = (5, 10, 20, 50, 100)
+CLASSES, SYMBOLS = 4, 8
+EPOCHS = 10
+WINDOW = 10  # steps that the perceptron sees
+
+
+def networks(lag: int) -> dict[str, dnn.nn.Module]:
+    return {
+        f"window of {WINDOW}": models.delay_network(SYMBOLS, CLASSES, min(WINDOW, lag + 1)),
+        "RNN": models.SequenceClassifier(SYMBOLS, CLASSES, 32, cell="rnn"),
+        "LSTM": models.SequenceClassifier(SYMBOLS, CLASSES, 32, memory=lag + 2),
+    }
+
+
+def accuracy(network: dnn.nn.Module, lag: int) -> float:
+    tokens, y = make_first_symbol(2500, lag, dnn.Generator().manual_seed(1))
+    x = functional.one_hot(tokens, SYMBOLS).float()
+    model = dnn.Model(network)
+    model.compile(dnn.optim.Adam(network.parameters(), lr=0.005), "cross_entropy", ["accuracy"], clip_norm=1.0)
+    model.fit(x[:2000], y[:2000], epochs=EPOCHS, batch_size=50, verbose=0)
+    return model.evaluate(x[2000:], y[2000:])["accuracy"]
+
+
+def main() -> None:
+    dnn.manual_seed(0)
+    print("accuracy; guessing has 0.25")
+    print(f"{'lag':>4}  " + "  ".join(f"{name:>12}" for name in networks(1)))
+    for lag in LAGS:
+        found = [accuracy(network, lag) for network in networks(lag).values()]
+        print(f"{lag:>4}  " + "  ".join(f"{value:12.2f}" for value in found))
+
+
+if __name__ == "__main__":
+    main()
