@@ -235,13 +235,14 @@ void backward_factors(const EmbeddingBackwardFactorsArgs& args, const Tasks& tas
     const T* dy = static_cast<const T*>(args.dy) + b * s.columns;
     for (int64_t i = s.begin(args.starts, b); i < s.end(args.starts, b); ++i) {
       V sum = V::zero();
-      const T* row = static_cast<const T*>(args.weight) + args.ids[i] * s.columns;
-      if (s.counts(args.ids[i]))
+      if (s.counts(args.ids[i])) {
+        const T* row = static_cast<const T*>(args.weight) + args.ids[i] * s.columns;
         for_channels<T>(
             s.columns, [&](int64_t c, auto vectors, int64_t lanes) __attribute__((always_inline)) {
               for (int u = 0; u < kRegisters<vectors>; ++u)
                 sum = fma(load_channels<vectors>(row + c + u * V::N, lanes), load_channels<vectors>(dy + c + u * V::N, lanes), sum);
             });
+      }
       dfactors[i] = reduce_add(sum);
     }
   });

@@ -289,13 +289,14 @@ Tensor one_hot(const Tensor& x, int64_t classes) {
   DNN_CHECK(x.dtype() == DType::Int64, TypeError, "one_hot: expected an int64 tensor, got ", x.dtype(), "; cast with .long()");
   DNN_CHECK(classes == -1 || classes > 0, ValueError, "one_hot: expected num_classes of -1 or above 0, got ", classes);
   DNN_CHECK(x.numel() > 0 || classes > 0, ValueError, "one_hot: num_classes cannot be inferred from an empty tensor");
-  if (x.numel() > 0) {
-    const int64_t low = host_value<int64_t>("one_hot", reduce(ReduceOp::min, x, {}, false)),
-                  high = host_value<int64_t>("one_hot", reduce(ReduceOp::max, x, {}, false));
-    if (classes == -1) classes = high + 1;
-    DNN_CHECK(low >= 0 && high < classes, ValueError, "one_hot: expected class indices between 0 and ", classes - 1, ", got ",
-              low < 0 ? low : high);
-  }
+  const Tensor numbers = contiguous(x);
+  if (classes == -1) classes = host_value<int64_t>("one_hot", reduce(ReduceOp::max, numbers, {}, false)) + 1;
+  host_check({&numbers}, [classes, count = x.numel()](const void* const* data) {
+    const auto* number = static_cast<const int64_t*>(data[0]);
+    for (int64_t i = 0; i < count; ++i)
+      DNN_CHECK(number[i] >= 0 && number[i] < classes, ValueError, "one_hot: expected class indices between 0 and ", classes - 1, ", got ",
+                number[i]);
+  });
   Shape shape = x.shape();
   shape.push_back(classes);
   return scatter(zeros(shape, DType::Int64), -1, unsqueeze(x, x.ndim()), Scalar::of(int64_t{1}));

@@ -66,6 +66,13 @@ void check_weight(const char* op, const Tensor& x, const Tensor& weight) {
   DNN_CHECK(!any_requires_grad({&weight}), StateError, op, ": there is no gradient of the class weights; use weight.detach()");
 }
 
+// (N, T, C) for targets (N, T): as sequences are computed, not as losses take them.
+bool has_classes_last(const Tensor& x, const Tensor& target) {
+  Shape rows = x.shape();
+  rows.erase(x.ndim() - 1);
+  return x.ndim() > 2 && target.shape() == rows;
+}
+
 // Every class number is looked at here, and once more by the kernel as it uses it.
 void check_class_numbers(const ClassLoss& loss, const Tensor& x, const Tensor& target) {
   const char* op = loss.op;
@@ -73,7 +80,10 @@ void check_class_numbers(const ClassLoss& loss, const Tensor& x, const Tensor& t
             "; convert them with .long()");
   const Shape expected = rows_shape(x);
   DNN_CHECK(target.shape() == expected, ValueError, op, ": expected targets of shape ", expected, " to match input ", x.shape(), ", got ",
-            target.shape(), target.numel() == numel(expected) ? concat("; use target.reshape", expected) : std::string());
+            target.shape(),
+            has_classes_last(x, target)         ? "; the classes are dimension 1 of the input: use input.movedim(-1, 1)"
+            : target.numel() == numel(expected) ? concat("; use target.reshape", expected)
+                                                : std::string());
   host_check({&target}, [op, count = target.numel(), classes = x.size(class_dim(x)), ignored = loss.ignore_index](const void* const* data) {
     const auto* indices = static_cast<const int64_t*>(data[0]);
     for (int64_t i = 0; i < count; ++i)

@@ -5,6 +5,7 @@ from dnncore.metrics.accuracy import Accuracy, TopKAccuracy
 from dnncore.metrics.aggregation import Mean
 from dnncore.metrics.confusion_matrix import ConfusionMatrix
 from dnncore.metrics.metric import Metric
+from dnncore.metrics.perplexity import Perplexity
 from dnncore.metrics.precision_recall import F1Score, FBetaScore, Precision, Recall
 from dnncore.metrics.ranking import ROCAUC, AveragePrecision
 from dnncore.metrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
@@ -20,6 +21,7 @@ __all__ = [
     "MeanAbsoluteError",
     "MeanSquaredError",
     "Metric",
+    "Perplexity",
     "Precision",
     "R2Score",
     "Recall",

@@ -13,6 +13,7 @@ from dnncore.metrics._function import FunctionMetric
 from dnncore.metrics.accuracy import Accuracy, TopKAccuracy
 from dnncore.metrics.confusion_matrix import ConfusionMatrix
 from dnncore.metrics.metric import TASKS, Metric, one_of
+from dnncore.metrics.perplexity import Perplexity
 from dnncore.metrics.precision_recall import F1Score, Precision, Recall
 from dnncore.metrics.ranking import ROCAUC, AveragePrecision
 from dnncore.metrics.regression import MeanAbsoluteError, MeanSquaredError, R2Score, RootMeanSquaredError
@@ -30,6 +31,7 @@ _NAMES: dict[str, tuple[type[Metric], dict[str, Any]]] = {
     "roc_auc_ovo_weighted": (ROCAUC, {"multi_class": "ovo", "average": "weighted"}),
     "average_precision": (AveragePrecision, {}),
     "confusion_matrix": (ConfusionMatrix, {}),
+    "perplexity": (Perplexity, {}),
     "mae": (MeanAbsoluteError, {}),
     "mse": (MeanSquaredError, {}),
     "rmse": (RootMeanSquaredError, {}),
@@ -71,8 +73,8 @@ def resolve(spec: object, task: str, *, from_logits: bool = True) -> Metric:
     spec : str, Metric, scorer or callable
         - a name: "accuracy" ("acc"), "top_5_accuracy" (any number), "exact_match" ("subset_accuracy"), "precision", "recall",
           "f1" (each also with "_macro", "_micro", "_weighted"; without: of class 1 for binary, else macro), "roc_auc" ("auc",
-          "auroc"; "roc_auc_ovr", "roc_auc_ovo", each also with "_weighted"), "average_precision", "confusion_matrix", "mae",
-          "mse", "rmse", "r2" and their long names; the metric is called as it was written
+          "auroc"; "roc_auc_ovr", "roc_auc_ovo", each also with "_weighted"), "average_precision", "confusion_matrix",
+          "perplexity", "mae", "mse", "rmse", "r2" and their long names; the metric is called as it was written
         - "sklearn:NAME", a scorer of scikit-learn by name, or what ``make_scorer`` returns: the value scikit-learn shows, so
           "sklearn:neg_mean_squared_error" is negative; outputs and targets are kept, and scikit-learn is called once
         - a function of ``sklearn.metrics``, or a ``functools.partial`` of one: likewise, with the function's own sign

@@ -133,17 +133,17 @@ def quotient(part: Tensor, whole: Tensor) -> float:
 
 
 def weights_of(op: str, sample_weight: Tensor | None, shape: tuple[int, ...]) -> Tensor:
-    """Return a float64 factor for each element of `shape`, whose first dimension counts samples."""
+    """Return a float64 factor for each element of `shape`, whose first dimensions are those of the weights."""
     if sample_weight is None:
         return _core.ones(shape, dtype=_core.float64)
     given = tuple(sample_weight.shape)
-    if given not in (shape, shape[:1]):
+    if not given or given != shape[: len(given)]:
         also = f" or {shape}" if len(shape) > 1 else ""
         raise ValueError(f"{op}: expected sample_weight of shape {shape[:1]}{also} to match the batch, got {given}")
     weight = sample_weight.double()
     _core._refuse_if((weight >= 0).all().logical_not(), f"{op}: expected sample_weight of at least 0, got some below or nan")
     if given != shape:
-        weight = weight.reshape(-1, *[1] * (len(shape) - 1)).expand(*shape)
+        weight = weight.reshape(*given, *[1] * (len(shape) - len(given))).expand(*shape)
     return weight
 
 

@@ -14,11 +14,11 @@ _TASKS = frozenset({"regression"})
 
 
 def _columns(op: str, output: Tensor, target: Tensor, sample_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """Return output, target and weight as float64 of shape (N, K), K outputs per sample."""
+    """Return output, target and weight as float64 of shape (N, K), K outputs per sample; N counts steps if weights do."""
     check_pair(op, output, target, sample_weight)
     weight = weights_of(op, sample_weight, tuple(output.shape))
-    n = output.shape[0]
-    shape = (n, output.numel() // n) if n else (0, math.prod(output.shape[1:]))
+    samples = 1 if sample_weight is None else sample_weight.ndim
+    shape = math.prod(output.shape[:samples]), math.prod(output.shape[samples:])
     return output.double().reshape(shape), target.double().reshape(shape), weight.reshape(shape)
 
 

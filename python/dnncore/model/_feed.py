@@ -40,7 +40,7 @@ class Form(NamedTuple):
         return None if self.weight is None else tensors[self.weight]
 
     def sample_weight_of(self, tensors: Sequence[Tensor]) -> Tensor | None:
-        """Return the weight of the metrics, of shape (N,)."""
+        """Return the weight of the metrics, of shape (N,) or (N, T)."""
         return None if self.sample_weight is None else tensors[self.sample_weight]
 
 
@@ -56,8 +56,8 @@ class Samples(NamedTuple):
 
     inputs: Nest
     targets: list[Tensor]  # one per output
-    weight: Tensor | None = None  # of the loss: (N,) or of the shape of the targets
-    sample_weight: Tensor | None = None  # (N,), of the metrics; where classes have no weights, the same tensor
+    weight: Tensor | None = None  # of the loss: (N,), (N, T) or of the shape of the targets
+    sample_weight: Tensor | None = None  # (N,) or (N, T), of the metrics; where classes have no weights, the same tensor
 
     @property
     def rows(self) -> int:
@@ -108,9 +108,8 @@ class Reader:
         targets = [] if self._objective is None else self._targets(y, self._objective)
         weight = None if sample_weight is None else self._weight(sample_weight)
         count_rows(self._op, x=inputs, **({"y": tuple(targets)} if len(targets) > 1 else {"y": targets[0]} if targets else {}))
-        if weight is not None and weight.shape[0] != tensors_of(inputs)[0].shape[0]:
-            rows = tensors_of(inputs)[0].shape[0]
-            raise ValueError(f"{self._op}: expected sample_weight of shape ({rows},), one per sample, got {tuple(weight.shape)}")
+        if weight is not None:
+            self._check_weight(tuple(weight.shape), tensors_of(inputs)[0].shape[0], targets)
         return Samples(inputs, targets, weight, weight)
 
     def _targets(self, y: Any, objective: Objective) -> list[Tensor]:
@@ -127,10 +126,20 @@ class Reader:
             ]
         return [output.loss.target(target, self._dtype) for output, target in zip(objective.outputs, given, strict=True)]
 
+    def _check_weight(self, given: tuple[int, ...], rows: int, targets: list[Tensor]) -> None:
+        """One per sample, or one per step of sequences."""
+        if given == (rows,) or (len(given) == 2 and all(tuple(target.shape[:2]) == given for target in targets)):
+            return
+        shapes = " and ".join(str(tuple(target.shape)) for target in targets)
+        raise ValueError(
+            f"{self._op}: expected sample_weight of shape ({rows},), one per sample, or (N, T), one per step of targets "
+            f"(N, T, ...), got {given} for targets of shape {shapes}"
+        )
+
     def _weight(self, sample_weight: Any) -> Tensor:
         weight = as_tensor(self._op, "sample_weight", sample_weight)
-        if weight.ndim != 1:
-            raise ValueError(f"{self._op}: expected sample_weight of shape (N,), one per sample, got {tuple(weight.shape)}")
+        if weight.dtype == _core.bool:  # a mask
+            weight = weight.to(self._dtype)
         if bool((weight < 0).any()) or not bool(weight.isfinite().all()):
             raise ValueError(f"{self._op}: expected sample_weight of finite numbers of at least 0")
         return weight.to(self._dtype)

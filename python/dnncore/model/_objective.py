@@ -101,7 +101,17 @@ class Loss:
         total = (loss * weight).sum()
         return total if reduction == "sum" else total / self._counted(target, weight).sum().clamp(min=1e-30)
 
-    def _counted(self, target: Tensor, weight: Tensor) -> Tensor:
+    def counted(self, target: Tensor, weight: Tensor | None) -> Tensor | float:
+        """Return what a batch counts in a mean over batches: what its own mean divides by."""
+        sequences = self._family in MEANS_OF_CLASSES and target.ndim > 1 and not target.is_floating_point()
+        if sequences and setting_of(self.function, "reduction", "mean") == "mean":
+            if weight is not None:
+                weight = weight.reshape(*weight.shape, *(1,) * (target.ndim - weight.ndim))
+            counted: Tensor = self._counted(target, 1.0 if weight is None else weight)
+            return counted.sum()
+        return float(target.shape[0]) if weight is None else weight.sum()
+
+    def _counted(self, target: Tensor, weight: Any) -> Any:
         """Return what each value counts in the mean: nothing where it is ignored, and what the loss itself says of its class."""
         if self._family not in MEANS_OF_CLASSES or target.is_floating_point():
             return weight
@@ -230,6 +240,12 @@ class Objective:
         for output, part in zip(self.outputs[1:], parts[1:], strict=True):
             total = total + part * output.share
         return [total, *parts]
+
+    def counted(self, targets: Sequence[Tensor], weight: Tensor | None) -> Tensor | float:
+        """Return what a batch counts in a mean over batches; of several outputs its samples, or the sum of their weights."""
+        if self.keys is None:
+            return self.outputs[0].loss.counted(targets[0], weight)
+        return float(targets[0].shape[0]) if weight is None else weight.sum()
 
     @property
     def names(self) -> list[str]:

@@ -53,12 +53,13 @@ class Tally:
                 tensor.zero_()
 
     def add(self, losses: Sequence[Tensor], weight: Tensor | float) -> None:
-        """Count the mean losses of a batch with its number of samples, or the sum of their weights."""
+        """Count the mean losses of a batch, which weighs so much: its number of samples, steps or the sum of their weights."""
         with no_grad():
             if isinstance(weight, Tensor):
-                weight = weight.sum().to(_core.float64)
+                weight = weight.to(_core.float64)
             for total, loss in zip(self._sums, losses, strict=True):
-                total.add_(loss.detach().to(_core.float64) * weight)
+                part = loss.detach().to(_core.float64) * weight
+                total.add_(part if isinstance(weight, float) else _core.where(weight != 0, part, 0.0))  # nothing counts: no mean
             self._weight.add_(weight)
 
     def read(self) -> dict[str, float]:
@@ -97,9 +98,8 @@ class Step:
         return self._objective(outputs, form.targets_of(tensors), form.weight_of(tensors)), outputs
 
     def _counted(self, losses: Sequence[Tensor], outputs: list[Tensor], tensors: Sequence[Tensor]) -> tuple[Tensor, ...] | None:
-        weight = self._form.weight_of(tensors)
         with no_grad():
-            self._tally.add(losses, float(tensors[0].shape[0]) if weight is None else weight)
+            self._tally.add(losses, self._objective.counted(self._form.targets_of(tensors), self._form.weight_of(tensors)))
             for each in self._watched:
                 each.update(outputs, self._form, tensors)
         return tuple(outputs) if self._outputs else None

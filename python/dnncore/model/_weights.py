@@ -33,7 +33,9 @@ class ClassWeights:
             number = number.reshape(-1)  # (N,) or (N, 1)
         weight = self._table[number]
         if samples.sample_weight is not None:
-            weight = weight * samples.sample_weight.reshape(-1, *(1,) * (weight.ndim - 1))
+            weight = weight * samples.sample_weight.reshape(
+                *samples.sample_weight.shape, *(1,) * (weight.ndim - samples.sample_weight.ndim)
+            )
         return samples._replace(weight=weight)
 
 

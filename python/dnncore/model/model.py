@@ -241,8 +241,9 @@ class Model(Seeing):
             Whether arrays and data sets are walked through in a new order in each epoch.
         class_weight : dict of int to float or "balanced", optional
             A factor per class, 1 for those not named; "balanced" is ``N / (classes * count)``. It does not act on validation.
-        sample_weight : array of shape (N,), optional
-            A factor per sample, in the loss and in the metrics.
+        sample_weight : array of shape (N,) or (N, T), optional
+            A factor per sample, or per step of sequences, in the loss and in the metrics; ``F.sequence_mask(lengths)`` leaves
+            padding out.
         initial_epoch : int, default 0
             The number of the first epoch: ``fit(epochs=2)`` and then ``fit(epochs=4, initial_epoch=2)`` is ``fit(epochs=4)``.
         steps_per_epoch : int, optional
@@ -382,8 +383,9 @@ class Model(Seeing):
             As for `fit`.
         batch_size : int, default 256
             Samples at a time, where the data does not come in batches.
-        sample_weight : array of shape (N,), optional
-            A factor per sample, in the loss and in the metrics.
+        sample_weight : array of shape (N,) or (N, T), optional
+            A factor per sample, or per step of sequences, in the loss and in the metrics; ``F.sequence_mask(lengths)`` leaves
+            padding out.
         metrics : optional
             In place of those of `compile`, in the same form.
         verbose : {"auto", 0, 1, 2}, default 0

@@ -18,6 +18,7 @@ from dnncore.nn._functional_margin import *  # noqa: F403
 from dnncore.nn._functional_norm import *  # noqa: F403
 from dnncore.nn._functional_pool import *  # noqa: F403
 from dnncore.nn._functional_resize import *  # noqa: F403
+from dnncore.nn._functional_sequence import *  # noqa: F403
 from dnncore.nn._functional_softmax import *  # noqa: F403
 from dnncore.nn._functional_unpool import *  # noqa: F403
 

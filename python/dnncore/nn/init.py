@@ -490,6 +490,58 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
         return tensor.copy_(_core.from_numpy(values).reshape(tuple(tensor.shape)))
 
 
+def spectral_radius_(tensor: Tensor, radius: float = 1.0) -> Tensor:
+    """Scale a recurrent weight so that the largest absolute value of its eigenvalues is `radius`; return it.
+
+    Below 1 what a plain recurrent layer remembers fades, above 1 it grows: the reservoir of an echo state network is drawn at
+    random and scaled so.
+
+    Parameters
+    ----------
+    tensor : Tensor of shape (H, H) or (gates * H, H)
+        The weight, with its values; of several gates each square block is scaled by itself.
+    radius : float, default 1
+        At least 0.
+
+    Returns
+    -------
+    Tensor
+        `tensor`.
+
+    Raises
+    ------
+    ValueError
+        If the tensor has another shape, the radius is no such number, or a block has eigenvalues of 0 only.
+
+    References
+    ----------
+    H. Jaeger, H. Haas: Harnessing Nonlinearity: Predicting Chaotic Systems and Saving Energy in Wireless Communication,
+    Science 304 (2004).
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import nn
+    >>> nn.init.spectral_radius_(dnn.tensor([[0.0, 4.0], [-4.0, 0.0]]), 0.5).tolist()
+    [[0.0, 0.5], [-0.5, 0.0]]
+    """
+    check_tensors("spectral_radius_", tensor=tensor)
+    shape = tuple(tensor.shape)
+    if len(shape) != 2 or shape[1] == 0 or shape[0] % shape[1]:
+        raise ValueError(f"spectral_radius_: expected a weight of shape (H, H) or (gates * H, H), got {shape}")
+    if not 0 <= radius < math.inf:
+        raise ValueError(f"spectral_radius_: expected a radius of at least 0, got {radius}")
+    blocks = tensor.detach().double().numpy().reshape(-1, shape[1], shape[1])
+    if not np.isfinite(blocks).all():
+        raise ValueError("spectral_radius_: expected finite values")
+    found = np.abs(np.linalg.eigvals(blocks)).max(1)
+    if not found.all():
+        raise ValueError("spectral_radius_: the eigenvalues are 0, which no factor changes; draw the values first")
+    values = blocks * (radius / found)[:, None, None]
+    with no_grad():
+        return tensor.copy_(_core.from_numpy(values.reshape(shape)))
+
+
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
     """Fill a matrix from N(0, std^2) and set a part of each column to zero; return it.
 
