@@ -88,10 +88,10 @@ def _piece(x: Tensor, begin: int, end: int, steps: int) -> Tensor:
 
 def _cut(samples: Samples, begin: int, end: int) -> Samples:
     steps = _steps_of(samples)
-    weight = None if samples.weight is None else _piece(samples.weight, begin, end, steps)
+    weight, sample_weight = (None if x is None else _piece(x, begin, end, steps) for x in (samples.weight, samples.sample_weight))
     return samples._replace(
         inputs=mapped(samples.inputs, lambda x: _piece(x, begin, end, steps)),
         targets=[_piece(x, begin, end, steps) for x in samples.targets],
         weight=weight,
-        sample_weight=weight if samples.sample_weight is samples.weight else samples.sample_weight,
+        sample_weight=weight if samples.sample_weight is samples.weight else sample_weight,
     )

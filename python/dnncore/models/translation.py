@@ -8,6 +8,7 @@ from typing import Any
 from dnncore import _core, nn
 from dnncore._core import Tensor
 from dnncore.models._sequence import Cell, State, checked_at_least, embedded, recurrent_layer, run
+from dnncore.nn import functional
 
 
 class LuongAttention(nn.Module):
@@ -209,7 +210,7 @@ class EncoderDecoder(nn.Module):
         y, state = run(self.encoder, self.source_embedding(source), None, lengths)
         if lengths is None or self.attention is None:
             return (y, None), state
-        hidden = _core.arange(source.shape[1]) >= _core.as_tensor(lengths).unsqueeze(1)
+        hidden = ~functional.sequence_mask(lengths, source.shape[1])
         if bool(hidden.all(1).any()):
             raise ValueError("EncoderDecoder: expected lengths of at least 1, since attention needs something to look at, got 0")
         return (y, hidden), state
