@@ -261,6 +261,41 @@ def test_fit_truncates_as_a_loop_does(cell):
         np.testing.assert_array_equal(numbers(found), numbers(right))
 
 
+@pytest.mark.parametrize("piece", [25, 30])
+@pytest.mark.parametrize("kind", ["SGD", "Adam"])
+def test_fit_truncates_with_the_bits_of_a_loop(kind, piece):
+    """Two layers with dropout between them, clipping, a shorter last piece; captured against plain Python."""
+    x, y = dnn.data.text_streams(dnn.randint(5, (401,)), 4)
+
+    def network():
+        dnn.manual_seed(1)
+        return models.LanguageModel(5, 12, 6, num_layers=2, dropout=0.2)
+
+    expected = network()
+    optimizer, losses = getattr(optim, kind)(expected.parameters(), lr=0.01), []
+    dnn.manual_seed(7)
+    for _ in range(4):
+        state, total = tuple(dnn.zeros(2, 4, 12) for _ in range(2)), 0.0
+        for begin in range(0, 100, piece):
+            optimizer.zero_grad()
+            hidden, state = expected.run(x[:, begin : begin + piece].contiguous(), state)
+            state = tuple(part.detach() for part in state)
+            logits = expected.head(expected.dropout(hidden)).transpose(1, 2)
+            loss = functional.cross_entropy(logits, y[:, begin : begin + piece].contiguous())
+            loss.backward()
+            nn.utils.clip_grad_norm_(expected.parameters(), 0.3)
+            optimizer.step()
+            total += loss.item() * min(piece, 100 - begin)
+        losses.append(total / 100)
+    model = dnn.Model(network())
+    model.compile(getattr(optim, kind)(model.module.parameters(), lr=0.01), "cross_entropy", clip_norm=0.3)
+    dnn.manual_seed(7)
+    history = model.fit(x, y, epochs=4, batch_size=4, truncate=piece, shuffle=False, verbose=0)
+    assert history.history["loss"] == losses
+    for found, right in zip(model.module.parameters(), expected.parameters(), strict=True):
+        np.testing.assert_array_equal(numbers(found), numbers(right))
+
+
 def test_pieces_of_uneven_length_and_several_batches():
     x, y = dnn.randn(6, 10, 3), dnn.randint(4, (6, 10))
     module = models.SequenceTagger(3, 4, 6)
