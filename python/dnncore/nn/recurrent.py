@@ -44,14 +44,13 @@ def checked_state(layer: str, name: str, state: object) -> Tensor | None:
     return state
 
 
-def checked_pair(layer: str, names: str, states: object) -> tuple[Tensor | None, Tensor | None]:
+def checked_pair(layer: str, names: tuple[str, str], states: object) -> tuple[Tensor | None, Tensor | None]:
     """Return the two states of an LSTM."""
     if states is None:
         return None, None
     if not isinstance(states, (tuple, list)) or len(states) != 2:
-        raise TypeError(f"{layer}: expected hx as a pair {names}, got {type(states).__name__}")
-    first, second = names.strip("()").split(", ")
-    return checked_state(layer, first, states[0]), checked_state(layer, second, states[1])
+        raise TypeError(f"{layer}: expected hx as a pair ({', '.join(names)}), got {type(states).__name__}")
+    return checked_state(layer, names[0], states[0]), checked_state(layer, names[1], states[1])
 
 
 class RNNBase(Module):
@@ -314,7 +313,7 @@ class LSTM(RNNBase):
         TypeError
             If a dtype does not fit.
         """
-        h0, c0 = checked_pair("LSTM", "(h0, c0)", hx)
+        h0, c0 = checked_pair("LSTM", ("h0", "c0"), hx)
         output, h_n, c_n = self._run(input, h0, c0, lengths)
         return output, (h_n, c_n)
 

@@ -103,7 +103,7 @@ class LSTMCell(RNNCellBase):
 
     def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
         """Map (B, input_size) or (input_size,) and a pair of (B, H) or (H,), zeros when not given, to the next h, c."""
-        return self._step(input, *checked_pair("LSTMCell", "(hx, cx)", hx))
+        return self._step(input, *checked_pair("LSTMCell", ("hx", "cx"), hx))
 
 
 class GRUCell(RNNCellBase):
