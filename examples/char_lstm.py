@@ -5,10 +5,12 @@ from pathlib import Path
 
 import dnncore as dnn
 from dnncore import models
+from dnncore.callbacks import LearningRateScheduler
 from dnncore.data import Characters, split_text, text_chunks
 
 LENGTH = 64  # characters that the gradient goes back through
-EPOCHS = 8
+EPOCHS = 20
+RATE = 5e-3
 
 
 def main() -> None:
@@ -18,10 +20,11 @@ def main() -> None:
     vocabulary = Characters(text)
     train, test = split_text(text)
 
-    network = models.LanguageModel(len(vocabulary), hidden_size=128, embedding_dim=32)
+    network = models.LanguageModel(len(vocabulary), hidden_size=192, embedding_dim=32, dropout=0.1)
     model = dnn.Model(network)
-    model.compile(dnn.optim.Adam(network.parameters(), lr=0.005), "cross_entropy", ["accuracy"], clip_norm=1.0)
-    model.fit(*text_chunks(vocabulary.encode(train), LENGTH), epochs=EPOCHS, batch_size=32, verbose=2)
+    model.compile(dnn.optim.Adam(network.parameters(), lr=RATE), "cross_entropy", ["accuracy"], clip_norm=1.0)
+    falling = LearningRateScheduler(lambda epoch, rate: RATE * (1 - epoch / EPOCHS))
+    model.fit(*text_chunks(vocabulary.encode(train), LENGTH), epochs=EPOCHS, batch_size=32, callbacks=[falling], verbose=2)
     found = model.evaluate(*text_chunks(vocabulary.encode(test), LENGTH))
     print(f"held out: {found['loss'] / math.log(2):.2f} bits per character, next character right in {found['accuracy']:.0%}")
 

@@ -6,8 +6,9 @@ from dnncore.data import make_first_symbol
 from dnncore.nn import functional
 
 LAGS = (5, 10, 20, 50, 100)
-CLASSES, SYMBOLS = 4, 8
-EPOCHS = 10
+CLASSES, SYMBOLS = 8, 16
+EPOCHS = 15
+SEEDS = 3
 WINDOW = 10  # steps that the perceptron sees
 
 
@@ -20,7 +21,7 @@ def networks(lag: int) -> dict[str, dnn.nn.Module]:
 
 
 def accuracy(network: dnn.nn.Module, lag: int) -> float:
-    tokens, y = make_first_symbol(2500, lag, dnn.Generator().manual_seed(1))
+    tokens, y = make_first_symbol(2500, lag, dnn.Generator().manual_seed(1), classes=CLASSES, distractors=SYMBOLS - CLASSES)
     x = functional.one_hot(tokens, SYMBOLS).float()
     model = dnn.Model(network)
     model.compile(dnn.optim.Adam(network.parameters(), lr=0.005), "cross_entropy", ["accuracy"], clip_norm=1.0)
@@ -29,12 +30,15 @@ def accuracy(network: dnn.nn.Module, lag: int) -> float:
 
 
 def main() -> None:
-    dnn.manual_seed(0)
-    print("accuracy; guessing has 0.25")
-    print(f"{'lag':>4}  " + "  ".join(f"{name:>12}" for name in networks(1)))
+    print(f"accuracy of {SEEDS} trainings each; guessing has {1 / CLASSES:.2f}")
+    print(f"{'lag':>4}  " + "  ".join(f"{name:>16}" for name in networks(1)))
     for lag in LAGS:
-        found = [accuracy(network, lag) for network in networks(lag).values()]
-        print(f"{lag:>4}  " + "  ".join(f"{value:12.2f}" for value in found))
+        found: dict[str, list[float]] = {}
+        for seed in range(SEEDS):
+            dnn.manual_seed(seed)
+            for name, network in networks(lag).items():
+                found.setdefault(name, []).append(accuracy(network, lag))
+        print(f"{lag:>4}  " + "  ".join(f"{' '.join(f'{value:.2f}' for value in values):>16}" for values in found.values()))
 
 
 if __name__ == "__main__":
