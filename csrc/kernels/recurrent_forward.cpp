@@ -45,6 +45,13 @@ int64_t share(int64_t count, int64_t tasks, int64_t task) { return count * task 
 
 bool needs_product(const RecurrentForwardArgs& args) { return args.shape.steps > 1 || args.h0 != nullptr; }
 
+// One step alone packs a block just before it reads it: in scratch memory, which stays in L2.
+template <class T>
+bool packs_in_passing(const RecurrentForwardArgs& args) {
+  const int64_t block_bytes = gate_panels<T>(args.shape).block_elements() * args.shape.size();
+  return plan_of<T>(args).by_units && args.shape.steps == 1 && block_bytes <= static_cast<int64_t>(kScratchBytes);
+}
+
 // --- Cells ---
 
 // One step as its rows see it. Steps from one sequence to the next in elements.
@@ -146,11 +153,22 @@ struct Walk {
   const RecurrentForwardArgs& args;
   PanelPlan<T> panels, projection;
   T *packed, *packed_projection, *squashed;
+  int64_t packed_step;  // from one block to the next
 
-  explicit Walk(const RecurrentForwardArgs& a)
-      : args(a), panels(gate_panels<T>(a.shape)), projection(projection_panels<T>(a.shape)), packed(static_cast<T*>(a.workspace)) {
+  Walk(const RecurrentForwardArgs& a, std::byte* scratch)
+      : args(a), panels(gate_panels<T>(a.shape)), projection(projection_panels<T>(a.shape)) {
+    const bool passing = packs_in_passing<T>(a);
+    packed = reinterpret_cast<T*>(passing ? scratch : static_cast<std::byte*>(a.workspace));
+    packed_step = passing ? 0 : panels.block_elements();
     packed_projection = packed + panels.elements();
     squashed = packed_projection + projection.elements();
+  }
+
+  void pack(int64_t block) const {
+    if (needs_product(args)) pack_panels(panels, static_cast<const T*>(args.weight), block, packed + block * packed_step);
+  }
+  void pack_projection(int64_t block) const {
+    pack_panels(projection, static_cast<const T*>(args.projection), block, packed_projection + block * projection.block_elements());
   }
 
   // The final states of sequences without steps; c_n holds the state on the way.
@@ -211,7 +229,7 @@ struct Walk {
       const int64_t unit = block * panels.units * N, vectors = panels.units_of(block);
       for_row_tiles(begin, end, panels.tile_height(), [&](int64_t b, int64_t rows) {
         const T* const before = step.before == nullptr ? nullptr : step.before + b * step.before_step;
-        multiply_block(panels, packed, block, before, step.before_step, rows, sums);
+        multiply_block(panels, packed + block * packed_step, block, before, step.before_step, rows, sums);
         finish_tile<T, kCell>(step, b, rows, unit, vectors, sums, ld);
       });
     }
@@ -225,7 +243,8 @@ struct Walk {
     for (int64_t block = 0; block < projection.blocks(); ++block) {
       const int64_t first = block * ld, count = std::min(ld, step.output - first);
       for_row_tiles(begin, end, projection.tile_height(), [&](int64_t b, int64_t rows) {
-        multiply_block(projection, packed_projection, block, step.out + b * step.out_step, step.out_step, rows, sums);
+        multiply_block(projection, packed_projection + block * projection.block_elements(), block, step.out + b * step.out_step,
+                       step.out_step, rows, sums);
         for (int64_t i = 0; i < rows; ++i) {
           std::copy_n(sums + i * ld, count, y + (b + i) * y_step + first);
           if (b + i >= ends_from) std::copy_n(sums + i * ld, count, step.h_n + (b + i) * step.output + first);
@@ -240,20 +259,15 @@ void forward(const RecurrentForwardArgs& args, const Tasks& tasks) {
   constexpr int64_t N = Vec<T>::N;
   const RecurrentShape& s = args.shape;
   const Plan plan = plan_of<T>(args);
-  const Walk<T, kCell> walk(args);
-  const auto pack = [&](int64_t block) {
-    if (needs_product(args)) pack_block(walk.panels, static_cast<const T*>(args.weight), block, walk.packed);
-  };
+  const Walk<T, kCell> walk(args, tasks.scratch);
   for (int64_t task = tasks.begin; task < tasks.end; ++task) {
     if (plan.by_units) {
       const int64_t unit = task * walk.panels.units * N, unit_end = std::min(s.hidden, unit + walk.panels.units * N);
-      if (tasks.phase == 0) pack(task), walk.initialize(0, s.batch, unit, unit_end);
+      if (tasks.phase == 0) walk.pack(task), walk.initialize(0, s.batch, unit, unit_end);
       if (tasks.phase < s.steps) walk.step(tasks.phase, 0, s.batch, task, task + 1);
     } else if (tasks.phase == 0) {
-      if (task < walk.panels.blocks())
-        pack(task);
-      else
-        pack_block(walk.projection, static_cast<const T*>(args.projection), task - walk.panels.blocks(), walk.packed_projection);
+      const int64_t blocks = walk.panels.blocks();
+      task < blocks ? walk.pack(task) : walk.pack_projection(task - blocks);
     } else {
       const int64_t begin = share(s.batch, plan.tasks, task), end = share(s.batch, plan.tasks, task + 1);
       walk.initialize(begin, end, 0, s.hidden);
@@ -302,7 +316,7 @@ int64_t recurrent_forward_workspace(const RecurrentForwardArgs& args) {
   const RecurrentShape& s = args.shape;
   const auto elements = [&](auto tag) {
     using T = decltype(tag);
-    const int64_t gates = gate_panels<T>(s).elements();
+    const int64_t gates = packs_in_passing<T>(args) ? 0 : gate_panels<T>(s).elements();
     return args.projection == nullptr ? gates : gates + projection_panels<T>(s).elements() + s.batch * s.hidden;
   };
   return s.size() * (s.dtype == DType::Float64 ? elements(double{}) : elements(float{}));

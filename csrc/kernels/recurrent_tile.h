@@ -5,8 +5,7 @@
 #include <algorithm>
 #include <array>
 
-#include "kernels/gemm_tile.h"
-#include "kernels/transpose.h"
+#include "kernels/gemm_pack.h"
 
 namespace dnncore::DNNCORE_ISA {
 
@@ -31,26 +30,43 @@ struct PanelPlan {
   int64_t blocks() const { return (vectors() + units - 1) / units; }
   int64_t columns() const { return units * gates; }
   int64_t units_of(int64_t block) const { return std::min(units, vectors() - block * units); }
-  int64_t elements() const { return blocks() * columns() * N * k; }
+  int64_t block_elements() const { return columns() * N * k; }
+  int64_t elements() const { return blocks() * block_elements(); }
   int64_t tile_height() const { return tile_rows(static_cast<int>(width)); }
 };
 
-// Columns [block) of the weight, whose rows lie k apart: row gate * entries + unit.
+// k steps of one vector of units: panel[step][width] from rows `distance` apart, of which `lanes` are there.
 template <class T>
-void pack_block(const PanelPlan<T>& plan, const T* weight, int64_t block, T* packed) {
+void pack_vector(T* panel, int64_t width, const T* rows, int64_t distance, int64_t k, int64_t lanes) {
+  constexpr int N = Vec<T>::N;
+  int64_t p = 0;
+#if defined(__AVX2__)
+  if constexpr (std::is_same_v<T, float>) {
+    const int64_t whole = lanes == N ? k / N : 0;
+    pack_along_floats(panel, width, rows, distance * static_cast<int64_t>(sizeof(T)), whole);
+    p = whole * N;
+  }
+#endif
+  for (; p < k; p += N) {
+    const int64_t steps = std::min<int64_t>(N, k - p);
+    Vec<T> r[N];
+    DNN_UNROLL
+    for (int i = 0; i < N; ++i) r[i] = i < lanes ? Vec<T>::load(rows + i * distance + p, steps) : Vec<T>::zero();
+    transpose(r);
+    for (int64_t i = 0; i < steps; ++i) r[i].store(panel + (p + i) * width);
+  }
+}
+
+// One block of the weight, whose rows lie k apart: row gate * entries + unit.
+template <class T>
+void pack_panels(const PanelPlan<T>& plan, const T* weight, int64_t block, T* packed) {
   constexpr int64_t N = Vec<T>::N;
   const int64_t columns = plan.units_of(block) * plan.gates, k = plan.k;
-  packed += block * plan.columns() * N * k;
   for (int64_t column = 0; column < columns; ++column) {
     const int64_t panel = column / plan.width, width = std::min(plan.width, columns - panel * plan.width) * N;
     const int64_t unit = (block * plan.units + column / plan.gates) * N, lanes = std::min(N, plan.entries - unit);
     const T* const from = weight + (column % plan.gates * plan.entries + unit) * k;
-    T* const to = packed + panel * plan.width * N * k + column % plan.width * N;
-    int64_t p = 0;
-    if (lanes == N)
-      for (; p + N <= k; p += N) transpose_block(from + p, k, to + p * width, width);
-    for (; p < k; ++p)
-      for (int64_t i = 0; i < N; ++i) to[p * width + i] = i < lanes ? from[i * k + p] : T(0);
+    pack_vector(packed + panel * plan.width * N * k + column % plan.width * N, width, from, k, k, lanes);
   }
 }
 
@@ -100,7 +116,6 @@ void multiply_block(const PanelPlan<T>& plan, const T* packed, int64_t block, co
     std::fill_n(sums, rows * ld, T(0));
     return;
   }
-  packed += block * ld * plan.k;
   for (int64_t column = 0; column < columns; column += plan.width) {
     const int64_t width = std::min(plan.width, columns - column);
     kProductTiles<T>[width - 1][static_cast<size_t>(rows - 1)](a, a_row * static_cast<int64_t>(sizeof(T)), packed + column * N * plan.k,
