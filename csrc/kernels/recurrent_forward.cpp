@@ -13,7 +13,8 @@ namespace {
 // Weights that every task of sequences reads at every step: half of L2 or so. Beyond it ranges of units, of which each core keeps its own
 // in L2. At H = 128 and 200 two threads are 3 % faster by sequences, at H = 256 (1 MB) one thread is 6 % slower.
 constexpr int64_t kMostSharedBytes = int64_t{3} << 18;
-constexpr int64_t kLeastSequences = 8;  // of a task, where there are more
+constexpr int64_t kLeastSequences = 6;      // of a task, where there are more
+constexpr double kLeastNanoseconds = 2500;  // of a step that is worth more than one task
 
 struct Plan {
   bool by_units;
@@ -29,12 +30,19 @@ PanelPlan<T> projection_panels(const RecurrentShape& s) {
   return {1, s.output, s.hidden};
 }
 
+// Products at 60 GF/s of float32, weights read at 40 GB/s, a quarter of a nanosecond for each gate.
+double step_nanoseconds(const RecurrentShape& s) {
+  const double size = static_cast<double>(s.size()), weights = static_cast<double>(s.gates() * s.output);
+  const auto batch = static_cast<double>(s.batch);
+  return size * (batch * weights / 120 + weights / 40 + batch * static_cast<double>(s.gates()) / 16);
+}
+
 template <class T>
 Plan plan_of(const RecurrentForwardArgs& args) {
   const RecurrentShape& s = args.shape;
   const PanelPlan<T> panels = gate_panels<T>(s);
   const bool small = panels.elements() * s.size() <= kMostSharedBytes && s.batch >= 2 * kLeastSequences;
-  if (args.projection == nullptr && !small) return {true, panels.blocks()};
+  if (args.projection == nullptr && !small) return {true, step_nanoseconds(s) < kLeastNanoseconds ? 1 : panels.blocks()};
   int64_t tasks = 1;
   while (tasks < 64 && s.batch >= 2 * tasks * kLeastSequences) tasks *= 2;
   return {false, tasks};
@@ -262,9 +270,12 @@ void forward(const RecurrentForwardArgs& args, const Tasks& tasks) {
   const Walk<T, kCell> walk(args, tasks.scratch);
   for (int64_t task = tasks.begin; task < tasks.end; ++task) {
     if (plan.by_units) {
-      const int64_t unit = task * walk.panels.units * N, unit_end = std::min(s.hidden, unit + walk.panels.units * N);
-      if (tasks.phase == 0) walk.pack(task), walk.initialize(0, s.batch, unit, unit_end);
-      if (tasks.phase < s.steps) walk.step(tasks.phase, 0, s.batch, task, task + 1);
+      const int64_t blocks = walk.panels.blocks(), end = share(blocks, plan.tasks, task + 1);
+      for (int64_t block = share(blocks, plan.tasks, task); block < end; ++block) {
+        const int64_t unit = block * walk.panels.units * N, unit_end = std::min(s.hidden, unit + walk.panels.units * N);
+        if (tasks.phase == 0) walk.pack(block), walk.initialize(0, s.batch, unit, unit_end);
+        if (tasks.phase < s.steps) walk.step(tasks.phase, 0, s.batch, block, block + 1);
+      }
     } else if (tasks.phase == 0) {
       const int64_t blocks = walk.panels.blocks();
       task < blocks ? walk.pack(task) : walk.pack_projection(task - blocks);
@@ -299,10 +310,9 @@ Schedule schedule_as(const RecurrentForwardArgs& args) {
   schedule.phases = plan.by_units ? std::max<int64_t>(1, s.steps) : 2;
   schedule.tasks[0] = plan.by_units ? plan.tasks : blocks;
   schedule.tasks[1] = schedule.tasks[2] = plan.tasks;
-  // Products at 60 GF/s, weights read at 40 GB/s at every step, cells at 1 ns each.
-  const double size = static_cast<double>(s.size()), weights = size * static_cast<double>(s.gates() * s.output);
-  schedule.nanoseconds =
-      args.flops() * size / 4 / 60 + static_cast<double>(s.steps + 2) * weights / 40 + static_cast<double>(s.rows * s.gates()) * size / 16;
+  const double packing = 2 * static_cast<double>(s.size() * s.gates() * s.output) / 40;
+  const double whole_steps = s.batch == 0 ? 0 : static_cast<double>(s.rows) / static_cast<double>(s.batch);
+  schedule.nanoseconds = packing + whole_steps * step_nanoseconds(s) * (args.projection == nullptr ? 1 : 1.25);
   return schedule;
 }
 
