@@ -131,6 +131,26 @@ def test_several_inputs_outputs_and_a_layer_that_never_runs():
     assert summarize(model, {"b": dnn.zeros(2, 3), "a": dnn.zeros(2, 4)}).flops == summary.flops  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("network", "shape", "out"),
+    [
+        (lambda: dnn.models.LanguageModel(5, 4, 3), (7,), "(1, 5, 7)"),
+        (lambda: dnn.models.EncoderDecoder(5, 6, 8, 4), [(7,), (3,)], "(1, 6, 3)"),
+        (lambda: dnn.models.EncoderDecoder(5, 6, 8, 4), [(7,), (7,)], "(1, 6, 7)"),
+        (lambda: nn.Sequential(nn.EmbeddingBag(5, 4), nn.Linear(4, 3)), (7,), "(1, 3)"),
+        (lambda: nn.Sequential(nn.Flatten(), nn.Embedding(5, 4)), (7,), "(1, 7, 4)"),
+    ],
+)
+def test_networks_that_begin_with_ids_get_ids(network, shape, out):
+    assert summarize(network(), input_shape=shape).rows[0].output_shape == out
+
+
+def test_an_embedding_of_computed_ids_that_fails_says_so():
+    network = nn.Sequential(nn.Linear(3, 2), nn.Embedding(5, 4))
+    with pytest.raises(TypeError, match=r"summarize: Embedding '1', given \(1, 2\): .* expected int64 or int32 ids"):
+        summarize(network, input_shape=(3,))
+
+
 def test_shared_modules_and_tied_parameters_count_once():
     shared = nn.Linear(4, 4)
     tied = nn.Linear(4, 4)

@@ -472,7 +472,7 @@ class Model(Seeing):
         Parameters
         ----------
         input_shape : tuple of int, optional
-            Shape of one sample, without the number of samples; for several inputs a list of shapes.
+            Shape of one sample, without the number of samples; for several inputs a list of shapes. One sample of zeros is run.
         """
         from dnncore.model.summary import summarize
 

@@ -190,7 +190,8 @@ def summarize(
     inputs : tuple of Tensor, optional
         What the module is called with; a single tensor is taken as a tuple of one.
     input_shape : tuple of int, or sequence of them, optional
-        Instead of `inputs`: the shape of one sample, without the batch; several for several inputs. One sample of zeros is run.
+        Instead of `inputs`: the shape of one sample, without the batch; several for several inputs. One sample of zeros is run:
+        of whole numbers for a network that begins with an embedding.
 
     Returns
     -------
@@ -227,7 +228,7 @@ def summarize(
     if not isinstance(module, nn.Module):
         raise TypeError(f"summarize: expected a Module, got {type(module).__name__}")
     given = _inputs(module, inputs, input_shape)
-    run = None if given is None else _run(module, given)
+    run = None if given is None else _run(module, given) if input_shape is None else _run_zeros(module, given)
     if run is not None:
         module = run.module  # where lazy layers have their shapes
     rows = _rows(module)
@@ -277,7 +278,24 @@ def _inputs(module: nn.Module, inputs: Any, input_shape: Any) -> tuple[Any, ...]
 
 
 def _run(module: nn.Module, inputs: Any) -> Trace:
-    run = trace(module, inputs)
+    return _ended(trace(module, inputs))
+
+
+def _run_zeros(module: nn.Module, zeros: Any) -> Trace:
+    """Run; inputs that reach an embedding become ids."""
+    run = trace(module, zeros)
+    for _ in zeros:
+        where = run.failed
+        if where is None or not isinstance(where.module, (nn.Embedding, nn.EmbeddingBag)):
+            break
+        wanted = tensors_in((where.args, where.kwargs))[0]
+        zeros = tuple(x.long() if x.shape == wanted.shape else x for x in zeros)
+        run = trace(module, zeros)
+    return _ended(run)
+
+
+def _ended(run: Trace) -> Trace:
+    """Return a pass that went through, or say where it failed."""
     if run.error is None:
         return run
     where = run.failed
