@@ -62,8 +62,8 @@ def _has_tensor(module: nn.Module, name: str) -> bool:
 def _weight_dtype(module: nn.Module, name: str) -> str:
     """Return the dtype of the (first) weight, else of the statistics of a layer; "float32" where there is neither."""
     tensor: Tensor | None = module._parameters.get("weight")
-    for name in ("weight_ih", "weight_ih_l0"):
-        tensor = module._parameters.get(name) if tensor is None else tensor
+    for other in ("weight_ih", "weight_ih_l0"):
+        tensor = module._parameters.get(other) if tensor is None else tensor
     tensor = module._buffers.get("running_mean") if tensor is None else tensor
     return "float32" if tensor is None else str(tensor.dtype.name)
 
