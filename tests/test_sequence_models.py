@@ -210,72 +210,22 @@ def test_a_carried_state_has_its_batch_size():
         model.carry_state(-1)
 
 
-def hand_written(module, optimizer, x, y, epochs, length, clip=None):
-    """Truncated back-propagation through time as a loop; return the mean loss of each epoch."""
-    found = []
-    for _ in range(epochs):
-        state, losses = None, []
-        for begin in range(0, x.shape[1], length):
-            optimizer.zero_grad()
-            out, state = module.run(x[:, begin : begin + length], state)
-            state = tuple(part.detach() for part in state)
-            loss = functional.cross_entropy(module.head(out).transpose(1, 2), y[:, begin : begin + length])
-            loss.backward()
-            optimizer.step()
-            losses.append(loss.item())
-        found.append(np.mean(losses))
-    return found
-
-
-@pytest.mark.parametrize("cell", CELLS)
-def test_fit_truncates_as_a_loop_does(cell):
-    x, y = dnn.data.text_streams(dnn.randint(5, (401,)), 4)
-
-    def network():
-        dnn.manual_seed(1)
-        return models.LanguageModel(5, 12, 6, cell=cell)
-
-    expected = network()
-    losses = hand_written(expected, optim.Adam(expected.parameters(), lr=0.01), x, y, 3, 25)
-    module = network()
-    model = dnn.Model(module)
-    model.compile(optim.Adam(module.parameters(), lr=0.01), "cross_entropy")
-    history = model.fit(x, y, epochs=3, batch_size=4, shuffle=False, truncate=25, verbose=0)
-    np.testing.assert_allclose(history.history["loss"], losses, rtol=1e-12)
-    for found, right in zip(module.parameters(), expected.parameters(), strict=True):
-        np.testing.assert_array_equal(numbers(found), numbers(right))
-    assert history.params["steps"] == 4
-    (found,) = model._compiled._steps.values()
-    assert found.step.reason is None
-    # Afterwards, and in a fit without pieces, every call begins with zeros again.
-    np.testing.assert_array_equal(numbers(module(x)), numbers(module(x)))
-    whole = network()
-    other = dnn.Model(whole)
-    other.compile(optim.SGD(whole.parameters(), lr=0.1), "cross_entropy")
-    other.fit(x, y, epochs=3, batch_size=4, shuffle=False, truncate=100, verbose=0)
-    plain = network()
-    without = dnn.Model(plain)
-    without.compile(optim.SGD(plain.parameters(), lr=0.1), "cross_entropy")
-    without.fit(x, y, epochs=3, batch_size=4, shuffle=False, verbose=0)
-    for found, right in zip(whole.parameters(), plain.parameters(), strict=True):
-        np.testing.assert_array_equal(numbers(found), numbers(right))
-
-
 @pytest.mark.parametrize("piece", [25, 30])
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
-def test_fit_truncates_with_the_bits_of_a_loop(kind, piece):
+@pytest.mark.parametrize("cell", CELLS)
+def test_fit_truncates_with_the_bits_of_a_loop(cell, kind, piece):
     """Two layers with dropout between them, clipping, a shorter last piece; captured against plain Python."""
     x, y = dnn.data.text_streams(dnn.randint(5, (401,)), 4)
 
     def network():
         dnn.manual_seed(1)
-        return models.LanguageModel(5, 12, 6, num_layers=2, dropout=0.2)
+        return models.LanguageModel(5, 12, 6, cell=cell, num_layers=2, dropout=0.2)
 
     expected = network()
     optimizer, losses = getattr(optim, kind)(expected.parameters(), lr=0.01), []
     dnn.manual_seed(7)
-    for _ in range(4):
-        state, total = tuple(dnn.zeros(2, 4, 12) for _ in range(2)), 0.0
+    for _ in range(3):
+        state, total = None, 0.0
         for begin in range(0, 100, piece):
             optimizer.zero_grad()
             hidden, state = expected.run(x[:, begin : begin + piece].contiguous(), state)
@@ -290,10 +240,28 @@ def test_fit_truncates_with_the_bits_of_a_loop(kind, piece):
     model = dnn.Model(network())
     model.compile(getattr(optim, kind)(model.module.parameters(), lr=0.01), "cross_entropy", clip_norm=0.3)
     dnn.manual_seed(7)
-    history = model.fit(x, y, epochs=4, batch_size=4, truncate=piece, shuffle=False, verbose=0)
+    history = model.fit(x, y, epochs=3, batch_size=4, truncate=piece, shuffle=False, verbose=0)
     assert history.history["loss"] == losses
     for found, right in zip(model.module.parameters(), expected.parameters(), strict=True):
         np.testing.assert_array_equal(numbers(found), numbers(right))
+    assert history.params["steps"] == 4
+    assert all(each.step.reason is None for each in model._compiled._steps.values())
+    # Afterwards every call begins with zeros again.
+    model.module.eval()
+    np.testing.assert_array_equal(numbers(model.module(x)), numbers(model.module(x)))
+
+
+def test_one_piece_of_the_whole_is_training_without_pieces():
+    x, y = dnn.data.text_streams(dnn.randint(5, (401,)), 4)
+    found = []
+    for truncate in (100, None):
+        dnn.manual_seed(1)
+        model = dnn.Model(models.LanguageModel(5, 12, 6))
+        model.compile(optim.SGD(model.module.parameters(), lr=0.1), "cross_entropy")
+        model.fit(x, y, epochs=3, batch_size=4, shuffle=False, truncate=truncate, verbose=0)
+        found.append([numbers(p) for p in model.module.parameters()])
+    for cut, whole in zip(*found, strict=True):
+        np.testing.assert_array_equal(cut, whole)
 
 
 def test_pieces_of_uneven_length_and_several_batches():
