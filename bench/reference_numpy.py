@@ -16,6 +16,7 @@ from dnncore.cli._bench_numpy_images import (
     conv2d_backward_weights,
     max_pool2d,
 )
+from dnncore.cli._bench_numpy_recurrent import lstm, lstm_with_gradients
 
 
 def _into(x, out):
@@ -314,35 +315,6 @@ def grid_sample_backward_grid(dy, x, grid, taps):
     return reduce(np.add, shares).reshape(grid.shape)
 
 
-def lstm(x, weight_ih, weight_hh, bias, h, c):
-    """All steps of x (T, B, I), one product for their inputs; h of every step, and what the gradient needs."""
-    pre = (x.reshape(-1, x.shape[-1]) @ weight_ih.T + bias).reshape(*x.shape[:2], -1)
-    hs, cs, gates = np.empty((len(x) + 1, *h.shape), x.dtype), np.empty((len(x) + 1, *h.shape), x.dtype), []
-    hs[0], cs[0] = h, c
-    for t in range(len(x)):
-        i, f, g, o = np.split(pre[t] + hs[t] @ weight_hh.T, 4, axis=1)
-        i, f, g, o = sigmoid(i), sigmoid(f), np.tanh(g), sigmoid(o)
-        cs[t + 1] = f * cs[t] + i * g
-        hs[t + 1] = o * np.tanh(cs[t + 1])
-        gates.append((i, f, g, o))
-    return hs, cs, gates
-
-
-def lstm_backward(dy, x, weight_ih, weight_hh, hs, cs, gates):
-    """Gradients by x, weight_ih, weight_hh and the bias; those of the weights are one product over all steps."""
-    dgates = np.empty((*x.shape[:2], len(weight_hh)), x.dtype)
-    dh, dc = np.zeros_like(hs[0]), np.zeros_like(hs[0])
-    for t in reversed(range(len(x))):
-        i, f, g, o = gates[t]
-        dh, squashed = dh + dy[t], np.tanh(cs[t + 1])
-        dc = dc + dh * o * (1 - squashed * squashed)
-        parts = (dc * g * i * (1 - i), dc * cs[t] * f * (1 - f), dc * i * (1 - g * g), dh * squashed * o * (1 - o))
-        np.concatenate(parts, axis=1, out=dgates[t])
-        dh, dc = dgates[t] @ weight_hh, dc * f
-    rows = dgates.reshape(-1, dgates.shape[-1])
-    return dgates @ weight_ih, rows.T @ x.reshape(len(rows), -1), rows.T @ hs[:-1].reshape(len(rows), -1), rows.sum(0)
-
-
 def embedding_bag(weight, ids):
     return weight[ids].sum(1)
 
@@ -410,6 +382,6 @@ FORMS = {
     "pointwise_loss": mse_loss,
     "pointwise_loss_backward": mse_loss,
     "recurrent_forward": lstm,
-    "recurrent_backward": lstm_backward,
+    "recurrent_backward": lstm_with_gradients,
     "random": uniform,
 }

@@ -10,6 +10,7 @@ from cases import UNARY
 from dnncore import _core
 from dnncore.cli import _bench_numpy
 from dnncore.cli import _bench_numpy_images as images
+from dnncore.cli._bench_numpy_recurrent import lstm, lstm_with_gradients
 from reference_optim import Rule
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "bench"))
@@ -249,21 +250,25 @@ def test_samples_and_their_gradients():
 
 def test_lstm_and_its_gradients():
     random = np.random.default_rng(6)
-    sizes = {"x": (4, 3, 5), "weight_ih": (8, 5), "weight_hh": (8, 2), "bias": (8,)}
-    values = {name: random.standard_normal(shape) for name, shape in sizes.items()}
-    move = {name: random.standard_normal(shape) for name, shape in sizes.items()}
-    h, c, dy = random.standard_normal((3, 2)), random.standard_normal((3, 2)), random.standard_normal((4, 3, 2))
+    x, dy = random.standard_normal((4, 3, 5)), random.standard_normal((4, 3, 2))
+    layers = [[random.standard_normal(shape) for shape in ((8, width), (8, 2), (8,), (8,))] for width in (5, 2)]
+    leaves = [x, *layers[0], *layers[1]]
+    moves = [random.standard_normal(leaf.shape) for leaf in leaves]
 
     def run(t):
-        return reference_numpy.lstm(**{name: values[name] + t * move[name] for name in sizes}, h=h, c=c)
+        now = [leaf + t * move for leaf, move in zip(leaves, moves, strict=True)]
+        return lstm(now[0], [now[1:5], now[5:]])
 
-    hs, cs, gates = run(0)
-    i, f, g, o = np.split(values["x"][0] @ values["weight_ih"].T + h @ values["weight_hh"].T + values["bias"], 4, axis=1)
-    cell = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
-    np.testing.assert_allclose(hs[1], np.tanh(cell) / (1 + np.exp(-o)), rtol=1e-12)
-    found = reference_numpy.lstm_backward(dy, values["x"], values["weight_ih"], values["weight_hh"], hs, cs, gates)
-    slope = (np.vdot(dy, run(1e-6)[0][1:]) - np.vdot(dy, run(-1e-6)[0][1:])) / 2e-6
-    assert abs(slope - sum(np.vdot(gradient, move[name]) for gradient, name in zip(found, sizes, strict=True))) < 1e-6
+    y, h, c = lstm(x, layers[:1]), np.zeros((3, 2)), np.zeros((3, 2))
+    w_ih, w_hh, b_ih, b_hh = layers[0]
+    for t in range(2):
+        i, f, g, o = np.split(x[t] @ w_ih.T + h @ w_hh.T + b_ih + b_hh, 4, axis=1)
+        c = c / (1 + np.exp(-f)) + np.tanh(g) / (1 + np.exp(-i))
+        h = np.tanh(c) / (1 + np.exp(-o))
+        np.testing.assert_allclose(y[t], h, rtol=1e-12)
+    found = lstm_with_gradients(x, layers, dy)
+    slope = (np.vdot(dy, run(1e-6)) - np.vdot(dy, run(-1e-6))) / 2e-6
+    assert abs(slope - sum(np.vdot(gradient, move) for gradient, move in zip(found, moves, strict=True))) < 1e-6
 
 
 def test_bags_and_their_gradients():

@@ -43,7 +43,7 @@ def lstm(x: Array, layers: Sequence[Weights]) -> Array:
 
 
 def lstm_with_gradients(x: Array, layers: Sequence[Weights], dy: Array) -> list[Array]:
-    """Return the gradients of all weights, layer by layer."""
+    """Return the gradients of x and of all weights, layer by layer."""
     inputs, kept = [x], []
     for weights in layers:
         kept.append(_layer(inputs[-1], weights))
@@ -56,9 +56,8 @@ def lstm_with_gradients(x: Array, layers: Sequence[Weights], dy: Array) -> list[
         bias = flat.sum(0)
         before = kept[number][0][:-1].reshape(len(flat), -1)
         found = [flat.T @ inputs[number].reshape(len(flat), -1), flat.T @ before, bias, bias, *found]
-        if number:
-            dy = (flat @ w_ih).reshape(*dgates.shape[:2], -1)
-    return found
+        dy = (flat @ w_ih).reshape(*dgates.shape[:2], -1)
+    return [dy, *found]
 
 
 def _layer_backward(dy: Array, w_hh: Array, h: Array, c: Array, gates: Array) -> Array:

@@ -9,26 +9,27 @@ import numpy as np
 import dnncore as dnn
 from dnncore.cli import _bench_numpy_recurrent
 from dnncore.cli._bench_images import Array, normal
-from dnncore.cli._bench_shapes import FORWARD, Recurrence
+from dnncore.cli._bench_shapes import FORWARD, GATES, Recurrence
 from dnncore.cli._bench_timing import Call
 
-GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+Weights = list[tuple[Array, Array, Array, Array]]
 
 
-def _weights(shape: Recurrence) -> list[tuple[Array, Array, Array, Array]]:
+def operands(shape: Recurrence) -> tuple[Array, Weights, Array]:
+    """Return the input, the weights of all layers and the gradient of the output."""
     rows, scale = GATES[shape.cell] * shape.hidden, np.float32(shape.hidden**-0.5)
-    found = []
+    weights = []
     for number in range(shape.layers):
         width = shape.hidden if number else shape.inputs
         each = (normal(rows, width), normal(rows, shape.hidden, seed=1 + number), normal(rows, seed=2), normal(rows, seed=3))
-        found.append(tuple(part * scale for part in each))
-    return found
+        weights.append(tuple(part * scale for part in each))
+    dy = normal(shape.steps, shape.batch, shape.hidden, seed=1) / np.float32(shape.steps)
+    return normal(shape.steps, shape.batch, shape.inputs), weights, dy
 
 
 def recurrence(shape: Recurrence, direction: str, library: Any) -> Call | None:
-    """Return a call that gives the outputs, or the gradients of all weights for a gradient of the outputs."""
-    x, weights = normal(shape.steps, shape.batch, shape.inputs), _weights(shape)
-    dy = normal(shape.steps, shape.batch, shape.hidden, seed=1) / np.float32(shape.steps)
+    """Return a call that gives the outputs, or the gradients of the input and all weights for a gradient of the outputs."""
+    x, weights, dy = operands(shape)
     if library is np:
         if shape.cell != "LSTM" or shape.varied:
             return None
@@ -41,26 +42,27 @@ def recurrence(shape: Recurrence, direction: str, library: Any) -> Call | None:
             parameter.copy_(library.from_numpy(value))
     run = _runner(shape, layer, library)
     inputs, gradient = library.from_numpy(x), library.from_numpy(dy)
-    parameters = [*layer.parameters()]
+    leaves = [inputs, *layer.parameters()]
 
     def forward() -> Any:
         with library.no_grad():
             return run(inputs)
 
     def both() -> Any:
-        for parameter in parameters:
-            parameter.grad = None
+        inputs.requires_grad_()
+        for leaf in leaves:
+            leaf.grad = None
         run(inputs).backward(gradient)
-        return [parameter.grad for parameter in parameters]
+        return [leaf.grad for leaf in leaves]
 
     return forward if direction == FORWARD else both
 
 
 def _runner(shape: Recurrence, layer: Any, library: Any) -> Any:
     """Return what makes outputs of inputs; where lengths vary, in the best way the library has."""
-    if not shape.varied:
+    lengths = shape.lengths
+    if lengths is None:
         return lambda x: layer(x)[0]
-    lengths = np.random.default_rng(0).integers(1, shape.steps + 1, shape.batch)
     if library is dnn:
         return lambda x: layer(x, lengths=lengths.tolist())[0]
     rnn = library.nn.utils.rnn

@@ -298,10 +298,8 @@ def norm() -> Iterator[Row]:
 def lstm() -> Iterator[Row]:
     for shape in RECURRENCES:
         for direction in (FORWARD, "fwd+bwd"):
-            sizes = f"{shape.cell} {shape.hidden}" + f" x{shape.layers}" * (shape.layers > 1)
-            label = f"{shape.id} {sizes} {shape.batch}x{shape.steps}{' varied' * shape.varied} {direction}"
-            work = shape.flops(_bench_recurrent.GATES[shape.cell], direction)
-            yield Row(label, work, "GF/s", 1e-4, partial(_bench_recurrent.recurrence, shape, direction))
+            call = partial(_bench_recurrent.recurrence, shape, direction)
+            yield Row(f"{shape.name} {direction}", shape.flops(direction), "GF/s", 1e-4, call)
 
 
 def _tiny_calls(library: Any) -> dict[str, Call]:

@@ -1,8 +1,11 @@
-"""Shapes of convolutional networks that the benchmarks and their tests share."""
+"""Shapes of convolutional and recurrent networks that the benchmarks and their tests share."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 FORWARD, BACKWARD_DATA, BACKWARD_WEIGHTS = DIRECTIONS = ("forward", "backward-data", "backward-weights")
 
@@ -120,6 +123,9 @@ BATCH_NORMS = ((32, 512, 4, 4), (128, 64, 8, 8), (8, 64, 56, 56), (128, 16, 32, 
 LAYER_NORMS = ((512, 128), (256, 512), (4096, 768), (32768, 768))  # N2, and others; the last of each is out of cache
 
 
+GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+
+
 class Recurrence(NamedTuple):
     """A recurrent layer over whole sequences; `id` is its number in the plan of the benchmarks."""
 
@@ -132,31 +138,42 @@ class Recurrence(NamedTuple):
     steps: int
     varied: bool = False  # lengths of 1 to `steps`
 
-    def flops(self, gates: int, direction: str) -> float:
-        """Of the products: back through time again those of the states, and twice as many for the weights."""
-        total = 0.0
-        for number in range(self.layers):
-            width = self.hidden if number else self.inputs
-            each = 2.0 * self.batch * self.steps * gates * self.hidden
-            forward, back = width + self.hidden, width * bool(number) + self.hidden
-            total += each * (forward if direction == FORWARD else 2 * forward + back)
-        return total / 2 if self.varied else total
+    @property
+    def name(self) -> str:
+        sizes = f"{self.hidden}" + f" x{self.layers}" * (self.layers > 1)
+        return f"{self.id} {self.cell} {sizes} {self.batch}x{self.steps}{' varied' * self.varied}".strip()
+
+    @property
+    def lengths(self) -> NDArray[np.int64] | None:
+        return np.random.default_rng(8).integers(1, self.steps + 1, self.batch) if self.varied else None
+
+    def flops(self, direction: str) -> float:
+        """Of the products; the gradients of inputs and weights take as many each."""
+        rows = self.batch * self.steps if self.lengths is None else int(self.lengths.sum())
+        entries = self.inputs + (2 * self.layers - 1) * self.hidden
+        return 2.0 * rows * GATES[self.cell] * self.hidden * entries * (1 if direction == FORWARD else 3)
 
 
 RECURRENCES = (
     Recurrence("L1", "LSTM", 65, 128, 1, 32, 50),  # characters
     Recurrence("L2", "LSTM", 200, 200, 2, 20, 20),  # Penn Treebank, small
     Recurrence("L3", "LSTM", 650, 650, 2, 20, 35),  # Penn Treebank, medium
-    Recurrence("L4", "LSTM", 256, 256, 1, 16, 150),  # L4 to L7: DeepBench
-    Recurrence("L4", "LSTM", 256, 256, 1, 64, 150),
-    Recurrence("L5", "LSTM", 512, 512, 1, 16, 25),
-    Recurrence("L5", "LSTM", 512, 512, 1, 64, 25),
-    Recurrence("L6", "LSTM", 1024, 1024, 1, 32, 25),
-    Recurrence("L7", "LSTM", 512, 512, 1, 1, 25),
-    Recurrence("L7", "LSTM", 256, 256, 1, 4, 150),
+    *(Recurrence("L4", "LSTM", 256, 256, 1, batch, 150) for batch in (16, 32, 64)),  # L4 to L7: DeepBench
+    *(Recurrence("L5", "LSTM", 512, 512, 1, batch, 25) for batch in (16, 32, 64, 128)),
+    *(Recurrence("L6", "LSTM", 1024, 1024, 1, batch, 25) for batch in (16, 32, 64, 128)),
+    *(Recurrence("L7", "LSTM", 512, 512, 1, batch, 25) for batch in (1, 2, 4)),
+    *(Recurrence("L7", "LSTM", 256, 256, 1, batch, 150) for batch in (1, 2, 4)),
     Recurrence("L8", "LSTM", 256, 256, 1, 32, 100, varied=True),
-    Recurrence("L1", "GRU", 65, 128, 1, 32, 50),
-    Recurrence("L5", "GRU", 512, 512, 1, 64, 25),
-    Recurrence("L1", "RNN", 65, 128, 1, 32, 50),
-    Recurrence("L5", "RNN", 512, 512, 1, 64, 25),
+    *(
+        Recurrence("", cell, *sizes)
+        for cell in ("GRU", "RNN")
+        for sizes in (
+            (65, 128, 1, 32, 50),
+            (256, 256, 1, 32, 150),
+            (512, 512, 1, 64, 25),
+            (1024, 1024, 1, 16, 25),
+            (512, 512, 1, 1, 25),
+            (256, 256, 1, 4, 150),
+        )
+    ),
 )
