@@ -132,7 +132,16 @@ def test_what_does_not_fit_is_refused(shells, tmp_path):
     out, file, *_ = shells
     short = tmp_path / "short.txt"
     short.write_text("abc" * 50)
+    same = tmp_path / "same.txt"
+    same.write_text("a" * 9000)
+    base64 = ("--encoding", "base64", "--out", tmp_path / "x")
     cases = [
+        (
+            ("train", "char-lstm", "--data", f"text:{same}", "--out", tmp_path / "x"),
+            1,
+            "at least two different characters, got 'a'",
+        ),
+        (("train", "char-lstm", "--data", f"text:{file}", *base64), 1, "'base64' is no encoding of text"),
         (("train", "char-lstm", "--data", f"text:{short}", "--out", tmp_path / "x"), 1, "expected at least 6501 characters"),
         (("train", "char-lstm", "--data", f"text:{tmp_path}/none", "--out", tmp_path / "x"), 1, "No such file"),
         (("train", "char-lstm", "--data", "digits", "--out", tmp_path / "x"), 2, "expected text:FILE, got 'digits'"),

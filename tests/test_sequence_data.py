@@ -189,6 +189,8 @@ def test_read_text_knows_encodings_and_ends_of_lines(tmp_path):
         data.read_text(write(tmp_path, b""))
     with pytest.raises(ValueError, match="read_text: unknown encoding 'klingon'"):
         data.read_text(write(tmp_path, b"x"), "klingon")
+    with pytest.raises(ValueError, match="read_text: 'base64' is no encoding of text"):
+        data.read_text(write(tmp_path, b"x"), "base64")
     with pytest.raises(FileNotFoundError):
         data.read_text(tmp_path / "none")
     with pytest.raises(OSError, match=r"read_text: expected a regular file|directory"):
@@ -289,3 +291,24 @@ WRONG = [
 def test_bad_input_is_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: data.Characters(b"ab"), "Characters: expected a str, got bytes"),
+        (lambda: data.Characters(["ab", "c"]), "Characters: expected a str, got list"),
+        (lambda: data.Characters("ab").encode(b"a"), "Characters.encode: expected a str, got bytes"),
+        (lambda: data.text_chunks("hello", 2), "text_chunks: expected a Tensor as tokens, got str; encode it with Characters"),
+        (lambda: data.text_chunks(np.arange(9), 2), "text_chunks: expected a Tensor as tokens, got ndarray"),
+        (lambda: data.text_streams([1, 2, 3], 2), "text_streams: expected a Tensor as tokens, got list"),
+    ],
+)
+def test_what_is_no_text_is_named(call, message):
+    with pytest.raises(TypeError, match=message):
+        call()
+
+
+def test_windows_of_no_features_and_no_series():
+    assert [tuple(part.shape) for part in data.delay_windows(dnn.zeros(2, 6, 0), 2)] == [(8, 2, 0), (8, 1, 0)]
+    assert [tuple(part.shape) for part in data.delay_windows(dnn.zeros(0, 6, 1), 2)] == [(0, 2, 1), (0, 1, 1)]

@@ -96,6 +96,8 @@ def load(spec: str, encoding: str, length: int, validation: float) -> tuple[Text
     path = os.path.abspath(spec.partition(":")[2])
     text = read_text(path, encoding)
     vocabulary = Characters(text)
+    if len(vocabulary) < 2:
+        raise ValueError(f"{path}: expected at least two different characters, got {text[0]!r} alone: nothing to learn")
     least = math.ceil((length + 1) / (_HELD_OUT * (validation or 1))) + 1
     if len(text) < least:
         raise ValueError(

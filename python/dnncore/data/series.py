@@ -199,5 +199,5 @@ def delay_windows(series: Tensor | NDArray[np.floating], window: int, horizon: i
             f"delay_windows: expected at least window + horizon = {window} + {horizon} steps, got a series of {values.shape[1]}"
         )
     cut = values.unfold(1, window + horizon, stride).transpose(2, 3)  # (N, M / N, window + horizon, F)
-    x, y = (part.reshape(-1, *part.shape[2:]) for part in (cut[:, :, :window], cut[:, :, window:]))
+    x, y = (part.flatten(0, 1) for part in (cut[:, :, :window], cut[:, :, window:]))
     return x, y

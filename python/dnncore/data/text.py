@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnncore import _core
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore._files import open_regular
 
@@ -50,6 +51,8 @@ def read_text(path: str | os.PathLike[str], encoding: str = "utf-8") -> str:
         content = file.read()
     try:
         text: str = content.decode("utf-8-sig" if name == "utf-8" else name)
+    except LookupError:  # of bytes to bytes, such as base64
+        raise ValueError(f"read_text: {encoding!r} is no encoding of text") from None
     except UnicodeDecodeError as error:
         raise ValueError(
             f"read_text: {place} is not in {encoding}: {error.reason} at byte {error.start}; try encoding="
@@ -110,6 +113,8 @@ class Characters:
     ------
     ValueError
         If the text is empty.
+    TypeError
+        If it is none.
 
     Examples
     --------
@@ -124,6 +129,8 @@ class Characters:
     """
 
     def __init__(self, text: str) -> None:
+        if not isinstance(text, str):
+            raise TypeError(f"Characters: expected a str, got {type(text).__name__}")
         if not text:
             raise ValueError("Characters: expected a text with at least one character")
         self.characters = "".join(sorted(set(text)))
@@ -157,7 +164,11 @@ class Characters:
         ------
         ValueError
             If a character is not in the vocabulary; the message says which and where.
+        TypeError
+            If it is no text.
         """
+        if not isinstance(text, str):
+            raise TypeError(f"Characters.encode: expected a str, got {type(text).__name__}")
         points = _points(text)
         numbers = np.searchsorted(self._points, points)
         wrong = np.flatnonzero(self._points[np.minimum(numbers, len(self) - 1)] != points)
@@ -272,6 +283,9 @@ def text_streams(tokens: Tensor, n: int) -> tuple[Tensor, Tensor]:
 
 
 def _check_tokens(op: str, tokens: Tensor, least: int) -> None:
+    if isinstance(tokens, str):
+        raise TypeError(f"{op}: expected a Tensor as tokens, got str; encode it with Characters")
+    check_tensors(op, tokens=tokens)
     if tokens.ndim != 1 or tokens.dtype != _core.int64:
         raise ValueError(f"{op}: expected tokens of shape (T,), int64, got {tuple(tokens.shape)} of {tokens.dtype}")
     if len(tokens) < least:
