@@ -210,6 +210,13 @@ def test_a_carried_state_has_its_batch_size():
         model.carry_state(-1)
 
 
+def test_what_reads_backwards_carries_no_state():
+    both = dnn.Model(models.SequenceTagger(3, 4, 6, bidirectional=True))
+    both.compile("sgd", "cross_entropy")
+    with pytest.raises(ValueError, match="a bidirectional SequenceTagger cannot read a sequence piece by piece"):
+        both.fit(dnn.randn(2, 6, 3), dnn.randint(4, (2, 6)), truncate=3)
+
+
 @pytest.mark.parametrize("piece", [25, 30])
 @pytest.mark.parametrize("kind", ["SGD", "Adam"])
 @pytest.mark.parametrize("cell", CELLS)
@@ -374,6 +381,14 @@ def test_generate_takes_one_text_or_several():
     assert np.abs(share - chance).max() < 5 * np.sqrt(0.25 / 2000)
 
 
+@pytest.mark.parametrize("top_k", [None, 3])
+def test_the_coldest_text_is_that_of_the_likeliest_tokens(top_k):
+    model, prime = models.LanguageModel(9, 12, 5), dnn.tensor([1, 2])
+    likeliest = model.generate(prime, 9, temperature=0).tolist()
+    for temperature in (1e-12, 1e-42, 1e-320):
+        assert model.generate(prime, 9, temperature=temperature, top_k=top_k).tolist() == likeliest
+
+
 def test_generate_refuses_what_it_cannot_continue():
     model = models.LanguageModel(9, 12, 5)
     prime = dnn.tensor([1, 2])
@@ -390,6 +405,8 @@ def test_generate_refuses_what_it_cannot_continue():
     for call, message in wrong:
         with pytest.raises(ValueError, match=message):
             call()
+    with pytest.raises(TypeError, match="generate: expected a Tensor as prime, got str; encode a text with Characters"):
+        model.generate("ab", 3)
 
 
 # --- Series
@@ -518,6 +535,36 @@ WRONG = [
     (lambda: models.EncoderDecoder(0, 3), "EncoderDecoder: expected source_size of at least 1, got 0"),
     (lambda: models.EncoderDecoder(3, 3, teacher_forcing=2), "TeacherForcing: expected a ratio from 0 to 1, got 2"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("network", "shapes", "message"),
+    [
+        (
+            models.SequenceClassifier(3, 2, 4),
+            [(5, 3)],
+            r"SequenceClassifier: expected numbers of shape \(N, T, 3\), got shape \(5, 3\)",
+        ),
+        (
+            models.SequenceTagger(9, 2, 4, embedding_dim=3),
+            [(5,)],
+            r"SequenceTagger: expected tokens of shape \(N, T\), got shape",
+        ),
+        (models.LanguageModel(9, 4, 3), [(2, 5, 1)], r"LanguageModel: expected tokens of shape \(N, T\), got shape \(2, 5, 1\)"),
+        (models.Forecaster(), [(4,)], r"Forecaster: expected numbers of shape \(N, T, 1\), got shape \(4,\)"),
+        (models.EncoderDecoder(9, 9, 4, 3), [(3, 5), (2, 5)], r"expected source \(N, S\) and target \(N, T\), got \(3, 5\) and"),
+        (models.EncoderDecoder(9, 9, 4, 3), [(5,), (5,)], r"EncoderDecoder: expected source \(N, S\) and target \(N, T\)"),
+    ],
+)
+def test_batches_of_other_ranks_are_named(network, shapes, message):
+    with pytest.raises(ValueError, match=message):
+        network(*map(dnn.zeros, shapes))
+
+
+@pytest.mark.parametrize("length", [0, 1])
+def test_the_shortest_targets_need_no_forcing(length):
+    network = models.EncoderDecoder(9, 8, 4, 3, teacher_forcing=0.5)
+    assert network(dnn.randint(9, (3, 5)), dnn.randint(8, (3, length))).shape == (3, 8, length)
 
 
 @pytest.mark.parametrize(("call", "message"), WRONG)

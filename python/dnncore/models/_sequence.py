@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 from dnncore import _core, nn
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 
@@ -154,11 +155,19 @@ class SequenceNetwork(nn.Module):
         ----------
         batch_size : int or None
             Sequences in each call; None lets every call begin with zeros again.
+
+        Raises
+        ------
+        ValueError
+            If the number is negative, or the network is bidirectional: what reads backwards would begin each piece with what it
+            knows of the one before.
         """
         if batch_size is None:
             self._carried = None
             return
         checked_at_least("carry_state", 0, batch_size=batch_size)
+        if self.recurrent.bidirectional:
+            raise ValueError(f"carry_state: a bidirectional {type(self).__name__} cannot read a sequence piece by piece")
         if self._memory is None:
             self._memory = {}
         key = batch_size, self.head.weight.dtype
@@ -194,7 +203,15 @@ class SequenceNetwork(nn.Module):
         state : tuple of Tensor of shape (layers * directions, N, H)
             ``(h,)``, of an LSTM ``(h, c)``.
         """
+        self._check_input(input)
         return run(self.recurrent, input if self.embedding is None else self.embedding(input), state, lengths)
+
+    def _check_input(self, input: Tensor) -> None:
+        name, tokens = type(self).__name__, self.embedding is not None
+        check_tensors(name, input=input)
+        if input.ndim != (2 if tokens else 3):
+            wanted = "tokens of shape (N, T)" if tokens else f"numbers of shape (N, T, {self.recurrent.input_size})"
+            raise ValueError(f"{name}: expected {wanted}, got shape {tuple(input.shape)}")
 
     def _carrying(self, input: Tensor, lengths: Any) -> tuple[Tensor, State]:
         """Run; where states are carried, from the last one."""

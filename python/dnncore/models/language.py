@@ -114,6 +114,8 @@ class LanguageModel(SequenceNetwork):
         ------
         ValueError
             If an argument is out of its range.
+        TypeError
+            If the beginning is no tensor.
         """
         batch = self._checked_prime(prime, length, temperature, top_k)
         from dnncore.model._compiled import evaluating  # that package knows the networks of this one
@@ -130,6 +132,8 @@ class LanguageModel(SequenceNetwork):
         return found[0] if prime.ndim == 1 else found
 
     def _checked_prime(self, prime: Tensor, length: int, temperature: float, top_k: int | None) -> Tensor:
+        if not isinstance(prime, Tensor):
+            raise TypeError(f"generate: expected a Tensor as prime, got {type(prime).__name__}; encode a text with Characters")
         if prime.ndim not in (1, 2) or prime.dtype != _core.int64 or prime.shape[-1] == 0:
             raise ValueError(
                 f"generate: expected prime of shape (P,) or (N, P) with P of at least 1, int64, got {tuple(prime.shape)} of "
@@ -146,7 +150,7 @@ class LanguageModel(SequenceNetwork):
 
 def _drawn(logits: Tensor, temperature: float, top_k: int | None, generator: Generator | None) -> Tensor:
     """Return one token (N, 1) for each row of logits (N, V)."""
-    if temperature == 0:
+    if temperature < 1e-30:  # float32 would divide by 0
         return logits.argmax(1, keepdim=True)
     if top_k is None:
         scaled = logits - logits.amax(1, keepdim=True)

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from dnncore import _core, nn
+from dnncore._checks import check_tensors
 from dnncore._core import Tensor
 from dnncore.models._sequence import Cell, State, checked_at_least, embedded, recurrent_layer, run
 from dnncore.nn import functional
@@ -193,8 +194,13 @@ class EncoderDecoder(nn.Module):
         lengths : Tensor or sequence of int, optional
             Tokens of each source, 1 to S; the rest is padding.
         """
+        check_tensors("EncoderDecoder", source=source, target=target)
+        if source.ndim != 2 or target.ndim != 2 or len(source) != len(target):
+            raise ValueError(
+                f"EncoderDecoder: expected source (N, S) and target (N, T), got {tuple(source.shape)} and {tuple(target.shape)}"
+            )
         seen, state = self._read(source, lengths)
-        if not self.training or self.forcing.ratio == 1:
+        if not self.training or self.forcing.ratio == 1 or target.shape[1] < 2:
             return self._write(target, state, seen)[0].transpose(1, 2)
         token = target[:, :1]
         found: list[Tensor] = []
