@@ -254,3 +254,19 @@ def test_gradients_of_recurrent_layers_are_clipped(captured):
     assert total.item() > 0.5
     after = dnn.cat([p.grad.flatten() for p in layer.parameters()]).norm()
     assert after.item() == pytest.approx(0.5, rel=1e-4)
+
+
+def test_missing_steps_are_left_out_by_a_number_and_a_weight_of_zero():
+    y = draw(N, T, 1)
+    y[~MASK] = np.nan
+    model = dnn.Model(nn.Linear(SIZE, 1))
+    model.compile("sgd", "mse", ["mae"])
+    x, y = tensor(draw(N, T, SIZE)), tensor(y)
+    with pytest.raises(ValueError, match="D206"):
+        model.fit(x, y, sample_weight=MASK, verbose=0)
+    found = model.evaluate(x, y.nan_to_num(), sample_weight=~y.isnan().any(2))
+    kept = numbers(model.predict(x))[MASK] - numbers(y)[MASK]
+    assert found["loss"] == pytest.approx(np.mean(kept**2), rel=1e-5)
+    assert found["mae"] == pytest.approx(np.mean(np.abs(kept)), rel=1e-5)
+    model.fit(x, y.nan_to_num(), sample_weight=~y.isnan().any(2), verbose=0)
+    assert np.isfinite(numbers(model.module.weight)).all()

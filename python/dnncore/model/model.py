@@ -243,7 +243,7 @@ class Model(Seeing):
             A factor per class, 1 for those not named; "balanced" is ``N / (classes * count)``. It does not act on validation.
         sample_weight : array of shape (N,) or (N, T), optional
             A factor per sample, or per step of sequences, in the loss and in the metrics; ``F.sequence_mask(lengths)`` leaves
-            padding out.
+            padding out. Targets of weight 0 must be numbers too: 0 x nan is nan.
         initial_epoch : int, default 0
             The number of the first epoch: ``fit(epochs=2)`` and then ``fit(epochs=4, initial_epoch=2)`` is ``fit(epochs=4)``.
         steps_per_epoch : int, optional
