@@ -44,7 +44,7 @@ def test_numbers_of_parameters_follow_from_the_sizes(cell):
     assert count(models.LanguageModel(11, 7, 4, cell=cell, num_layers=3)) == 11 * 4 + of_layers(gates, 4, 7, 3) + 11 * 7 + 11
     assert count(models.Forecaster(2, 3, 7, cell=cell)) == of_layers(gates, 2, 7) + 6 * 7 + 6
     plain = 11 * 4 + 9 * 4 + 2 * of_layers(gates, 4, 7) + 9 * 7 + 9
-    assert count(models.EncoderDecoder(11, 9, 7, 4, cell=cell, attention=False)) == plain
+    assert count(models.EncoderDecoder(11, 9, 7, 4, cell=cell, attention=None)) == plain
     assert count(models.EncoderDecoder(11, 9, 7, 4, cell=cell)) == plain + 7 * 7 + 14 * 7
 
 
@@ -114,7 +114,7 @@ def test_other_networks_are_saved_too(tmp_path):
     network = models.delay_network(2, (3, 2), 10)
     assert_loads_as_saved(network, tmp_path / "delay", dnn.randn(4, 12, 2))
     source, target = dnn.randint(7, (3, 5)), dnn.randint(9, (3, 4))
-    for attention in (True, False):
+    for attention in ("luong", "bahdanau", None):
         network = models.EncoderDecoder(7, 9, 6, 4, attention=attention, teacher_forcing=0.25)
         assert_loads_as_saved(network, tmp_path / f"attention {attention}", source, target)
         assert dnn.Model.load(tmp_path / f"attention {attention}").module.forcing.ratio == 0.25
@@ -446,8 +446,20 @@ def test_attention_is_its_formula():
     np.testing.assert_allclose(numbers(attention(decoder, encoder, hidden)), expected, atol=1e-12)
 
 
-def test_attention_has_its_gradient():
-    attention = models.LuongAttention(3).double()
+def test_additive_attention_is_its_formula():
+    attention = models.BahdanauAttention(4).double()
+    decoder, encoder = dnn.randn(2, 3, 4, dtype=dnn.float64), dnn.randn(2, 5, 4, dtype=dnn.float64)
+    w, u, v = (numbers(layer.weight) for layer in (attention.query, attention.key, attention.score))
+    d, e = numbers(decoder), numbers(encoder)
+    for n, t in np.ndindex(2, 3):
+        scores = np.array([v[0] @ np.tanh(w @ d[n, t] + u @ e[n, s]) for s in range(5)])
+        weights = np.exp(scores) / np.exp(scores).sum()
+        np.testing.assert_allclose(numbers(attention.weights(decoder, encoder))[n, t], weights, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", [models.LuongAttention, models.BahdanauAttention])
+def test_attention_has_its_gradient(kind):
+    attention = kind(3).double()
     decoder = dnn.randn(2, 2, 3, dtype=dnn.float64).requires_grad_()
     encoder = dnn.randn(2, 4, 3, dtype=dnn.float64).requires_grad_()
     hidden = dnn.tensor([[False] * 4, [False, True, True, True]])
@@ -466,7 +478,7 @@ def test_teacher_forcing_chooses_as_often_as_it_says():
         models.TeacherForcing(1.5)
 
 
-@pytest.mark.parametrize("attention", [True, False])
+@pytest.mark.parametrize("attention", ["luong", "bahdanau", None])
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_decoder_that_reads_itself_says_what_it_decodes(cell, attention):
     model = models.EncoderDecoder(7, 9, 8, 5, cell=cell, attention=attention, num_layers=2, teacher_forcing=0.0)
@@ -532,6 +544,8 @@ WRONG = [
     (lambda: models.delay_network(1, (2, 0), 3), "delay_network: expected outputs of at least 1, got 0"),
     (lambda: models.delay_network(1, 1, 3, (4, 0)), "delay_network: expected hidden of at least 1, got 0"),
     (lambda: models.LuongAttention(0), "LuongAttention: expected hidden_size of at least 1, got 0"),
+    (lambda: models.BahdanauAttention(0), "BahdanauAttention: expected hidden_size of at least 1, got 0"),
+    (lambda: models.EncoderDecoder(3, 3, attention=True), "expected attention 'luong' or 'bahdanau' or None, got True"),
     (lambda: models.EncoderDecoder(0, 3), "EncoderDecoder: expected source_size of at least 1, got 0"),
     (lambda: models.EncoderDecoder(3, 3, teacher_forcing=2), "TeacherForcing: expected a ratio from 0 to 1, got 2"),
 ]

@@ -19,7 +19,7 @@ from dnncore.models.lenet_layers import LeNetC3, RbfOutput, ScaledTanh, Subsampl
 from dnncore.models.resnet import BasicBlock, Bottleneck, ResNet
 from dnncore.models.resnet_cifar import CifarResNet, PadShortcut
 from dnncore.models.sequence import SequenceClassifier, SequenceTagger
-from dnncore.models.translation import EncoderDecoder, LuongAttention, TeacherForcing
+from dnncore.models.translation import BahdanauAttention, EncoderDecoder, LuongAttention, TeacherForcing
 from dnncore.models.vgg import VGG
 
 _RANK_CAP = 64
@@ -455,6 +455,7 @@ _NETWORKS = (
     Network(ResNet, (*_RESIDUAL, "maxpool", "layer4")),
     Network(CifarResNet, _RESIDUAL),
     Network(LuongAttention, ("score", "combine")),
+    Network(BahdanauAttention, ("query", "key", "score", "combine")),
     *(Network(cls, *_SEQUENCE) for cls in (SequenceClassifier, SequenceTagger, LanguageModel, Forecaster)),
     Network(EncoderDecoder, _names("source_embedding encoder target_embedding decoder forcing head"), ("attention",)),
     Network(BasicBlock, _names("conv1 bn1 relu conv2 bn2"), ("downsample",)),

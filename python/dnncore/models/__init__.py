@@ -14,12 +14,13 @@ from dnncore.models.lenet import LeNet5, lenet5
 from dnncore.models.resnet import ResNet, resnet18, resnet34, resnet50, resnet101, resnet152
 from dnncore.models.resnet_cifar import CifarResNet, resnet20, resnet32, resnet44, resnet56
 from dnncore.models.sequence import SequenceClassifier, SequenceTagger
-from dnncore.models.translation import EncoderDecoder, LuongAttention, TeacherForcing
+from dnncore.models.translation import BahdanauAttention, EncoderDecoder, LuongAttention, TeacherForcing
 from dnncore.models.vgg import VGG, vgg11, vgg11_bn, vgg13, vgg13_bn, vgg16, vgg16_bn, vgg19, vgg19_bn
 
 __all__ = [
     "VGG",
     "AlexNet",
+    "BahdanauAttention",
     "CifarResNet",
     "Classifier",
     "EncoderDecoder",

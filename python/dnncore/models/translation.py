@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, Literal
 
 from dnncore import _core, nn
 from dnncore._checks import check_tensors
@@ -12,7 +12,38 @@ from dnncore.models._sequence import Cell, State, checked_at_least, embedded, re
 from dnncore.nn import functional
 
 
-class LuongAttention(nn.Module):
+class _Attention(nn.Module):
+    """What the kinds of attention share; they differ in their scores."""
+
+    combine: Any
+
+    def _scores(self, decoder: Tensor, encoder: Tensor) -> Tensor:
+        """Return (N, T, S) from (N, T, H) and (N, S, H)."""
+        raise NotImplementedError
+
+    def weights(self, decoder: Tensor, encoder: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Return how much each step of the decoder looks at each of the encoder: (N, T, S), sums over S are 1.
+
+        Parameters
+        ----------
+        decoder : Tensor of shape (N, T, H)
+        encoder : Tensor of shape (N, S, H)
+        hidden : Tensor of shape (N, S), bool, optional
+            Steps of the encoder that are padding; not all of a sequence.
+        """
+        scores = self._scores(decoder, encoder)
+        if hidden is not None:
+            scores = scores.masked_fill(hidden.unsqueeze(1), -math.inf)
+        return scores.softmax(2)
+
+    def forward(self, decoder: Tensor, encoder: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Return the states of the decoder with what they looked at, (N, T, H); arguments as of `weights`."""
+        context = self.weights(decoder, encoder, hidden) @ encoder
+        combined: Tensor = self.combine(_core.cat([context, decoder], 2))
+        return combined.tanh()
+
+
+class LuongAttention(_Attention):
     """Attention of a decoder to what an encoder said at each step, in the general form of Luong.
 
     ``a[t, s] = softmax_s(h[t] W e[s])``, ``context[t] = sum_s a[t, s] e[s]``, ``result[t] = tanh(V [context[t]; h[t]])`` with
@@ -22,6 +53,11 @@ class LuongAttention(nn.Module):
     ----------
     hidden_size : int
         Width of both.
+
+    Raises
+    ------
+    ValueError
+        If the width is below 1.
 
     References
     ----------
@@ -41,28 +77,59 @@ class LuongAttention(nn.Module):
         super().__init__()
         checked_at_least("LuongAttention", 1, hidden_size=hidden_size)
         self.score: Any = nn.Linear(hidden_size, hidden_size, bias=False)
-        self.combine: Any = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+        self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
 
-    def weights(self, decoder: Tensor, encoder: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Return how much each step of the decoder looks at each of the encoder: (N, T, S), sums over S are 1.
-
-        Parameters
-        ----------
-        decoder : Tensor of shape (N, T, H)
-        encoder : Tensor of shape (N, S, H)
-        hidden : Tensor of shape (N, S), bool, optional
-            Steps of the encoder that are padding; not all of a sequence.
-        """
+    def _scores(self, decoder: Tensor, encoder: Tensor) -> Tensor:
         scores: Tensor = self.score(decoder) @ encoder.transpose(1, 2)
-        if hidden is not None:
-            scores = scores.masked_fill(hidden.unsqueeze(1), -math.inf)
-        return scores.softmax(2)
+        return scores
 
-    def forward(self, decoder: Tensor, encoder: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Return the states of the decoder with what they looked at, (N, T, H); arguments as of `weights`."""
-        context = self.weights(decoder, encoder, hidden) @ encoder
-        combined: Tensor = self.combine(_core.cat([context, decoder], 2))
-        return combined.tanh()
+
+class BahdanauAttention(_Attention):
+    """Attention with the additive scores of Bahdanau; all else is that of `LuongAttention`.
+
+    ``a[t, s] = softmax_s(v . tanh(W h[t] + U e[s]))``. As in `LuongAttention`, h[t] is the state after step t, where Bahdanau has
+    the one before it and feeds the context into the step: so all steps of a target are one call. It takes memory for
+    (N, T, S, H) numbers.
+
+    Parameters
+    ----------
+    hidden_size : int
+        Width of both, and of the scores.
+
+    Raises
+    ------
+    ValueError
+        If the width is below 1.
+
+    References
+    ----------
+    D. Bahdanau, K. Cho, Y. Bengio: Neural machine translation by jointly learning to align and translate, ICLR 2015.
+
+    Examples
+    --------
+    >>> import dnncore as dnn
+    >>> from dnncore import models
+    >>> attention = models.BahdanauAttention(8)
+    >>> decoder, encoder = dnn.randn(2, 3, 8), dnn.randn(2, 5, 8)
+    >>> attention(decoder, encoder).shape, attention.weights(decoder, encoder).shape
+    ((2, 3, 8), (2, 3, 5))
+    """
+
+    def __init__(self, hidden_size: int) -> None:
+        super().__init__()
+        checked_at_least("BahdanauAttention", 1, hidden_size=hidden_size)
+        self.query: Any = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.key: Any = nn.Linear(hidden_size, hidden_size, bias=False)
+        self.score: Any = nn.Linear(hidden_size, 1, bias=False)
+        self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
+
+    def _scores(self, decoder: Tensor, encoder: Tensor) -> Tensor:
+        both: Tensor = self.query(decoder).unsqueeze(2) + self.key(encoder).unsqueeze(1)  # (N, T, S, H)
+        scores: Tensor = self.score(both.tanh()).squeeze(3)
+        return scores
+
+
+ATTENTIONS = {"luong": LuongAttention, "bahdanau": BahdanauAttention}
 
 
 class TeacherForcing(nn.Module):
@@ -126,8 +193,8 @@ class EncoderDecoder(nn.Module):
         Of both.
     dropout : float, default 0
         Between layers.
-    attention : bool, default True
-        Whether there is a `LuongAttention`.
+    attention : {"luong", "bahdanau"} or None, default "luong"
+        `LuongAttention`, `BahdanauAttention` or none.
     teacher_forcing : float, default 1
         How often the decoder reads the right token in training, else the one it said: see `TeacherForcing`. Below 1 the decoder
         goes step by step, which takes longer.
@@ -135,7 +202,7 @@ class EncoderDecoder(nn.Module):
     Raises
     ------
     ValueError
-        If a number is out of its range.
+        If a number is out of its range, or the kind of cell or attention is unknown.
 
     References
     ----------
@@ -167,18 +234,20 @@ class EncoderDecoder(nn.Module):
         cell: Cell = "lstm",
         num_layers: int = 1,
         dropout: float = 0.0,
-        attention: bool = True,
+        attention: Literal["luong", "bahdanau"] | None = "luong",
         teacher_forcing: float = 1.0,
     ) -> None:
         super().__init__()
         name = "EncoderDecoder"
         checked_at_least(name, 1, source_size=source_size, target_size=target_size)
+        if attention is not None and attention not in ATTENTIONS:
+            raise ValueError(f"{name}: expected attention {' or '.join(map(repr, ATTENTIONS))} or None, got {attention!r}")
         settings: Any = {"num_layers": num_layers, "dropout": dropout, "memory": None}
         self.source_embedding, width = embedded(name, source_size, embedding_dim)
         self.encoder = recurrent_layer(name, cell, width, hidden_size, **settings)
         self.target_embedding, width = embedded(name, target_size, embedding_dim)
         self.decoder = recurrent_layer(name, cell, width, hidden_size, **settings)
-        self.attention: Any = LuongAttention(hidden_size) if attention else None
+        self.attention: Any = None if attention is None else ATTENTIONS[attention](hidden_size)
         self.forcing: Any = TeacherForcing(teacher_forcing)
         self.head: Any = nn.Linear(hidden_size, target_size)
 
