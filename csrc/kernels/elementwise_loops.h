@@ -28,6 +28,23 @@ inline constexpr int64_t kStreamBytes = 16 << 20;  // outputs from here on go pa
 // Whole rows of n elements: a task of about a chunk.
 inline int64_t rows_per_task(int64_t n) { return std::max<int64_t>(1, kChunk / std::max<int64_t>(n, 1)); }
 
+// Calls fn(i, lanes) for the vectors of n adjacent elements; lanes is N, or what is left.
+template <class T, class Fn>
+DNN_INLINE void for_vectors(int64_t n, Fn&& fn) {
+  constexpr int64_t N = Vec<T>::N;
+  int64_t i = 0;
+  for (; i + N <= n; i += N) fn(i, N);
+  if (i < n) fn(i, n - i);
+}
+template <class T>
+DNN_INLINE Vec<T> load_lanes(const T* p, int64_t lanes) {
+  return lanes >= Vec<T>::N ? Vec<T>::load(p) : Vec<T>::load(p, lanes);
+}
+template <class T>
+DNN_INLINE void store_lanes(Vec<T> v, T* p, int64_t lanes) {
+  lanes >= Vec<T>::N ? v.store(p) : v.store(p, lanes);
+}
+
 // Calls fn(offsets, count) for every run along the last dimension inside the flattened range [begin, end); offsets in elements.
 template <int K, class Fn>
 void for_each_run(const Shape& shape, const Strides* const (&strides)[K], int64_t begin, int64_t end, Fn&& fn) {

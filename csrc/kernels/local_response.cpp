@@ -10,29 +10,6 @@
 namespace dnncore::DNNCORE_ISA {
 namespace {
 
-// Calls fn(channel, lanes); lanes is N, or what is left.
-template <class T, class Fn>
-DNN_INLINE void for_lanes(int64_t c, Fn&& fn) {
-  constexpr int64_t N = Vec<T>::N;
-  int64_t i = 0;
-  for (; i + N <= c; i += N) fn(i, std::integral_constant<int64_t, N>{});
-  if (i < c) fn(i, c - i);
-}
-template <class T, class Lanes>
-DNN_INLINE Vec<T> load(const T* p, Lanes lanes) {
-  if constexpr (std::is_same_v<Lanes, int64_t>)
-    return Vec<T>::load(p, lanes);
-  else
-    return Vec<T>::load(p);
-}
-template <class T, class Lanes>
-DNN_INLINE void store(Vec<T> v, T* p, Lanes lanes) {
-  if constexpr (std::is_same_v<Lanes, int64_t>)
-    v.store(p, lanes);
-  else
-    v.store(p);
-}
-
 // Rows between zeros; a vector may be loaded from any channel on.
 template <class T>
 class Padded {
@@ -79,10 +56,10 @@ template <class T>
 void squares(const LocalResponse& s, const T* x, int64_t rows, const Padded<T>& into) {
   into.clear(rows);
   for (int64_t r = 0; r < rows; ++r)
-    for_lanes<T>(
-        s.c, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-          const Vec<T> v = load(x + r * s.c + i, lanes);
-          store(v * v, into.row(r) + i, lanes);
+    for_vectors<T>(
+        s.c, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
+          const Vec<T> v = load_lanes(x + r * s.c + i, lanes);
+          store_lanes(v * v, into.row(r) + i, lanes);
         });
 }
 
@@ -104,10 +81,10 @@ void forward(const LocalResponseArgs& args, const Tasks& tasks) {
     T* y = static_cast<T*>(args.y) + first * s.c;
     squares(s, x, rows, squared);
     for (int64_t r = 0; r < rows; ++r)
-      for_lanes<T>(
-          s.c, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
+      for_vectors<T>(
+          s.c, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
             const Vec<T> scale = fma(squared.sum(r, i), alpha, k);
-            store(load(x + r * s.c + i, lanes) / power(scale), y + r * s.c + i, lanes);
+            store_lanes(load_lanes(x + r * s.c + i, lanes) / power(scale), y + r * s.c + i, lanes);
           });
   });
 }
@@ -128,17 +105,17 @@ void backward(const LocalResponseBackwardArgs& args, const Tasks& tasks) {
     squares(s, x, rows, squared);
     shares.clear(rows);
     for (int64_t r = 0; r < rows; ++r)
-      for_lanes<T>(
-          s.c, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-            const Vec<T> scale = fma(squared.sum(r, i), alpha, k), part = load(dy + r * s.c + i, lanes) / power(scale);
-            store(part, dx + r * s.c + i, lanes);
-            store(part * load(x + r * s.c + i, lanes) / scale, shares.row(r) + i, lanes);
+      for_vectors<T>(
+          s.c, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
+            const Vec<T> scale = fma(squared.sum(r, i), alpha, k), part = load_lanes(dy + r * s.c + i, lanes) / power(scale);
+            store_lanes(part, dx + r * s.c + i, lanes);
+            store_lanes(part * load_lanes(x + r * s.c + i, lanes) / scale, shares.row(r) + i, lanes);
           });
     for (int64_t r = 0; r < rows; ++r)
-      for_lanes<T>(
-          s.c, [&](int64_t i, auto lanes) __attribute__((always_inline)) {
-            const Vec<T> towards = slope * load(x + r * s.c + i, lanes);
-            store(fma(shares.sum(r, i), towards, load(dx + r * s.c + i, lanes)), dx + r * s.c + i, lanes);
+      for_vectors<T>(
+          s.c, [&](int64_t i, int64_t lanes) __attribute__((always_inline)) {
+            const Vec<T> towards = slope * load_lanes(x + r * s.c + i, lanes);
+            store_lanes(fma(shares.sum(r, i), towards, load_lanes(dx + r * s.c + i, lanes)), dx + r * s.c + i, lanes);
           });
   });
 }

@@ -59,11 +59,6 @@ struct Room {
   T* coefficient(int64_t slot, int which) const { return coefficients + (slot * kCount + which) * channels; }
 };
 
-template <class T>
-DNN_INLINE Vec<T> load_lanes_of(const T* p, int64_t lanes) {
-  return lanes >= Vec<T>::N ? Vec<T>::load(p) : Vec<T>::load(p, lanes);
-}
-
 // fn(tag of vectors, tag of rows at a time, first channel, lanes of the last vector) for the channels in fours of vectors, then fewer:
 // four accumulators in all cases.
 template <class T, class Fn>
@@ -92,7 +87,7 @@ DNN_INLINE void merge_block(const T* x, int64_t channels, int64_t rows, int64_t 
   for (int k = 0; k < kR; ++k)
     for (int v = 0; v < kV; ++v) sum[k][v] = off[k][v] = square[k][v] = squared[v] = V::zero();
   const auto load = [&](int64_t r, int v) __attribute__((always_inline)) {
-    return load_lanes_of(x + r * channels + v * N, kV > 1 ? N : lanes);
+    return load_lanes(x + r * channels + v * N, kV > 1 ? N : lanes);
   };
   int64_t r = 0;
   for (; r + kR <= rows; r += kR)
@@ -249,7 +244,7 @@ struct Coefficients {
 
   DNN_INLINE Coefficients(const T* from, int64_t channels, int64_t c, int64_t lanes) {
     for (int i = 0; i < kCount; ++i)
-      for (int v = 0; v < kV; ++v) of[i][v] = load_lanes_of(from + i * channels + c + v * Vec<T>::N, lanes);
+      for (int v = 0; v < kV; ++v) of[i][v] = load_lanes(from + i * channels + c + v * Vec<T>::N, lanes);
   }
 };
 
@@ -292,7 +287,7 @@ void write(const NormArgs& args, const Room<T, 3>& room, int64_t task) {
   for_written_rows(args.shape, task, [&](int64_t b, int64_t begin, int64_t end) {
     write_rows<kStream>(
         room, b, begin, end, static_cast<T*>(args.y), [=](const auto& k, int v, int64_t at, int64_t lanes) __attribute__((always_inline)) {
-          return normalised<kRelu>(load_lanes_of(x + at, lanes), k.of[0][v], k.of[1][v], k.of[2][v]);
+          return normalised<kRelu>(load_lanes(x + at, lanes), k.of[0][v], k.of[1][v], k.of[2][v]);
         });
   });
 }
@@ -325,14 +320,14 @@ DNN_INLINE void add_block(const T* dy, const T* x, int64_t channels, int64_t row
   for (int v = 0; v < kV; ++v) {
     for (int k = 0; k < kR; ++k) of_g[k][v] = of_x[k][v] = V::zero();
     const int64_t some = kV > 1 ? N : lanes;
-    m[v] = load_lanes_of(centre + v * N, some);
-    s[v] = load_lanes_of(scale + v * N, some);
-    h[v] = load_lanes_of(shift + v * N, some);
+    m[v] = load_lanes(centre + v * N, some);
+    s[v] = load_lanes(scale + v * N, some);
+    h[v] = load_lanes(shift + v * N, some);
   }
   const auto add = [&](int64_t r, int k, int v) __attribute__((always_inline)) {
     const int64_t at = r * channels + v * N, some = kV > 1 ? N : lanes;
     if (kAhead) __builtin_prefetch(x + at + rows * channels, 0, 2), __builtin_prefetch(dy + at + rows * channels, 0, 2);
-    const V u = load_lanes_of(x + at, some), g = slope_through<kRelu>(load_lanes_of(dy + at, some), u, m[v], s[v], h[v]);
+    const V u = load_lanes(x + at, some), g = slope_through<kRelu>(load_lanes(dy + at, some), u, m[v], s[v], h[v]);
     of_g[k][v] = of_g[k][v] + g;
     of_x[k][v] = fma(g, u - m[v], of_x[k][v]);
   };
@@ -448,8 +443,8 @@ void write(const NormBackwardArgs& args, const Room<T, 6>& room, int64_t task) {
     write_rows<kStream>(
         room, slot, begin, end,
         static_cast<T*>(args.dx), [=](const auto& k, int v, int64_t at, int64_t lanes) __attribute__((always_inline)) {
-          const Vec<T> u = load_lanes_of(x + at, lanes), m = k.of[0][v];
-          const Vec<T> g = slope_through<kRelu>(load_lanes_of(dy + at, lanes), u, m, k.of[1][v], k.of[2][v]);
+          const Vec<T> u = load_lanes(x + at, lanes), m = k.of[0][v];
+          const Vec<T> g = slope_through<kRelu>(load_lanes(dy + at, lanes), u, m, k.of[1][v], k.of[2][v]);
           return fma(g, k.of[3][v], fma(u - m, k.of[4][v], k.of[5][v]));
         });
   });

@@ -114,24 +114,6 @@ int64_t tile_columns(int64_t n, int64_t inner) {
   return std::max<int64_t>(N, std::min({fit, needed, kMost}));
 }
 
-// Calls f(i, lanes) for the vectors of `width` columns.
-template <class T, class F>
-DNN_INLINE void for_vectors(int64_t width, F&& f) {
-  constexpr int64_t N = Vec<T>::N;
-  int64_t i = 0;
-  for (; i + N <= width; i += N) f(i, N);
-  if (i < width) f(i, width - i);
-}
-
-template <class T>
-DNN_INLINE Vec<T> load_lanes(const T* p, int64_t lanes) {
-  return lanes == Vec<T>::N ? Vec<T>::load(p) : Vec<T>::load(p, lanes);
-}
-template <class T>
-DNN_INLINE void store_lanes(Vec<T> v, T* p, int64_t lanes) {
-  lanes == Vec<T>::N ? v.store(p) : v.store(p, lanes);
-}
-
 // log(sum e^x) = largest + log, or e^x / sum = e * factor, of one vector of columns.
 template <class T>
 struct ColumnSums {
