@@ -18,7 +18,15 @@ function(dnncore_add_isa isa result)
   add_library(dnncore_${isa} OBJECT ${sources})
   target_link_libraries(dnncore_${isa} PRIVATE dnncore_flags)
   target_compile_definitions(dnncore_${isa} PRIVATE ${definitions})
-  target_compile_options(dnncore_${isa} PRIVATE ${DNNCORE_FLAGS_${isa}} $<$<CONFIG:Release>:-O2>)
+  target_compile_options(dnncore_${isa} PRIVATE ${DNNCORE_FLAGS_${isa}})
+  if(DNNCORE_SANITIZE)
+    # Its -O1 stays: instrumented kernels take three times as long to compile with -O3.
+  elseif(isa STREQUAL "sse2")
+    target_compile_options(dnncore_${isa} PRIVATE $<$<CONFIG:Release>:-Os>)  # half the size; for CPUs of before 2013
+  else()
+    target_compile_options(dnncore_${isa} PRIVATE $<$<CONFIG:Release>:-O2>)
+    set_target_properties(dnncore_${isa} PROPERTIES DNNCORE_OPTIMIZED -O3)
+  endif()
   set(merged ${CMAKE_CURRENT_BINARY_DIR}/${isa}_merged.o)
   set(stripped ${CMAKE_CURRENT_BINARY_DIR}/${isa}.o)
   add_custom_command(
