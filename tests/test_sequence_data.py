@@ -261,7 +261,7 @@ WRONG = [
     (lambda: data.make_first_symbol(1, 3, classes=0), "make_first_symbol: expected classes of at least 1, got 0"),
     (lambda: data.make_first_symbol(1, 3, distractors=0), "make_first_symbol: expected distractors of at least 1"),
     (lambda: data.make_adding_problem(-1, 3), "make_adding_problem: expected n of at least 0, got -1"),
-    (lambda: data.make_adding_problem(1, 1), "make_adding_problem: expected a length of at least 2, got 1"),
+    (lambda: data.make_adding_problem(1, 1), "make_adding_problem: expected length of at least 2, got 1"),
     (lambda: data.make_mackey_glass(-1, 3), "make_mackey_glass: expected n of at least 0, got -1"),
     (lambda: data.make_mackey_glass(1, -3), "make_mackey_glass: expected length of at least 0, got -3"),
     (lambda: data.make_mackey_glass(1, 3, tau=0), "make_mackey_glass: expected tau to be a multiple of 0.1 above 0, got 0"),
@@ -301,10 +301,14 @@ def test_bad_input_is_named(call, message):
         (lambda: data.Characters("ab").encode(b"a"), "Characters.encode: expected a str, got bytes"),
         (lambda: data.text_chunks("hello", 2), "text_chunks: expected a Tensor as tokens, got str; encode it with Characters"),
         (lambda: data.text_chunks(np.arange(9), 2), "text_chunks: expected a Tensor as tokens, got ndarray"),
+        (lambda: data.text_chunks(dnn.arange(9), 2.0), "text_chunks: expected length of type int, got float"),
+        (lambda: data.delay_windows(dnn.zeros(9), 2.5), "delay_windows: expected window of type int, got float"),
+        (lambda: data.make_first_symbol(2.5, 3), "make_first_symbol: expected n of type int, got float"),
+        (lambda: data.make_noisy_sines(2, 3.0), "make_noisy_sines: expected length of type int, got float"),
         (lambda: data.text_streams([1, 2, 3], 2), "text_streams: expected a Tensor as tokens, got list"),
     ],
 )
-def test_what_is_no_text_is_named(call, message):
+def test_what_is_of_another_kind_is_named(call, message):
     with pytest.raises(TypeError, match=message):
         call()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from dnncore import _core
+from dnncore._checks import check_at_least
 from dnncore._core import Generator, Tensor
 
 
@@ -53,9 +54,8 @@ def make_first_symbol(
     >>> x.shape, sorted(y.tolist()), x[:, 0].tolist() == y.tolist(), x[:, 1:].min().item() >= 4
     ((8, 6), [0, 0, 1, 1, 2, 2, 3, 3], True, True)
     """
-    for name, value, least in (("n", n, 0), ("lag", lag, 0), ("classes", classes, 1), ("distractors", distractors, 1)):
-        if value < least:
-            raise ValueError(f"make_first_symbol: expected {name} of at least {least}, got {value}")
+    check_at_least("make_first_symbol", 0, n=n, lag=lag)
+    check_at_least("make_first_symbol", 1, classes=classes, distractors=distractors)
     y = _core.randperm(n, generator=generator) % classes
     rest = _core.randint(classes, classes + distractors, (n, lag), generator=generator)
     return _core.cat([y.unsqueeze(1), rest], 1), y
@@ -102,10 +102,8 @@ def make_adding_problem(n: int, length: int, generator: Generator | None = None)
     >>> bool(((x[..., 0] * x[..., 1]).sum(1) == y[:, 0]).all())
     True
     """
-    if n < 0:
-        raise ValueError(f"make_adding_problem: expected n of at least 0, got {n}")
-    if length < 2:
-        raise ValueError(f"make_adding_problem: expected a length of at least 2, got {length}")
+    check_at_least("make_adding_problem", 0, n=n)
+    check_at_least("make_adding_problem", 2, length=length)
     values = _core.rand(n, length, generator=generator).numpy()
     half = length // 2
     first = _core.randint(half, (n,), generator=generator).numpy()

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnncore import _core
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
 
 _Array = NDArray[np.float64]
@@ -61,7 +62,7 @@ def make_mackey_glass(n: int, length: int, generator: _core.Generator | None = N
     >>> x.shape, 0.2 < x.min().item() < 0.6 and 1.2 < x.max().item() < 1.5
     ((2, 500, 1), True)
     """
-    _check("make_mackey_glass", n, length)
+    check_at_least("make_mackey_glass", 0, n=n, length=length)
     delay = round(tau * _PER_UNIT) if math.isfinite(tau) else 0
     if delay < 1 or abs(tau * _PER_UNIT - delay) > 1e-9 * delay:
         raise ValueError(f"make_mackey_glass: expected tau to be a multiple of {1 / _PER_UNIT} above 0, got {tau}")
@@ -136,7 +137,7 @@ def make_noisy_sines(
     >>> noisy.shape, round((noisy - clean).std().item(), 2), clean.abs().max().item() <= 1
     ((50, 200, 1), 0.1, True)
     """
-    _check("make_noisy_sines", n, length)
+    check_at_least("make_noisy_sines", 0, n=n, length=length)
     if not 0 <= noise < math.inf:
         raise ValueError(f"make_noisy_sines: expected noise of at least 0, got {noise}")
     chance = _core.rand(n, 2, generator=generator).numpy().astype(np.float64)
@@ -145,12 +146,6 @@ def make_noisy_sines(
     clean = np.sin(2 * np.pi * np.arange(length) / period + phase)
     noisy = clean + noise * errors
     return _core.from_numpy(noisy[..., None].astype(np.float32)), _core.from_numpy(clean[..., None].astype(np.float32))
-
-
-def _check(op: str, n: int, length: int) -> None:
-    for name, value in (("n", n), ("length", length)):
-        if value < 0:
-            raise ValueError(f"{op}: expected {name} of at least 0, got {value}")
 
 
 def delay_windows(series: Tensor | NDArray[np.floating], window: int, horizon: int = 1, stride: int = 1) -> tuple[Tensor, Tensor]:
@@ -187,9 +182,7 @@ def delay_windows(series: Tensor | NDArray[np.floating], window: int, horizon: i
     >>> x[..., 0].tolist(), y[..., 0].tolist()
     ([[0.0, 1.0, 2.0], [1.0, 2.0, 3.0]], [[3.0, 4.0], [4.0, 5.0]])
     """
-    for name, value in (("window", window), ("horizon", horizon), ("stride", stride)):
-        if value < 1:
-            raise ValueError(f"delay_windows: expected {name} of at least 1, got {value}")
+    check_at_least("delay_windows", 1, window=window, horizon=horizon, stride=stride)
     values = series if isinstance(series, Tensor) else _core.as_tensor(series)
     if values.ndim not in (1, 2, 3):
         raise ValueError(f"delay_windows: expected series of shape (T,), (T, F) or (N, T, F), got {tuple(values.shape)}")

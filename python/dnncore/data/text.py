@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dnncore import _core
-from dnncore._checks import check_tensors
+from dnncore._checks import check_at_least, check_tensors
 from dnncore._core import Tensor
 from dnncore._files import open_regular
 
@@ -234,9 +234,7 @@ def text_chunks(tokens: Tensor, length: int, stride: int | None = None) -> tuple
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """
     stride = length if stride is None else stride
-    for name, value in (("length", length), ("stride", stride)):
-        if value < 1:
-            raise ValueError(f"text_chunks: expected {name} of at least 1, got {value}")
+    check_at_least("text_chunks", 1, length=length, stride=stride)
     _check_tokens("text_chunks", tokens, length + 1)
     cut = tokens.unfold(0, length + 1, stride)
     return cut[:, :-1].contiguous(), cut[:, 1:].contiguous()
@@ -275,8 +273,7 @@ def text_streams(tokens: Tensor, n: int) -> tuple[Tensor, Tensor]:
     >>> x.tolist(), y.tolist()
     ([[0, 1, 2], [3, 4, 5]], [[1, 2, 3], [4, 5, 6]])
     """
-    if n < 1:
-        raise ValueError(f"text_streams: expected n of at least 1, got {n}")
+    check_at_least("text_streams", 1, n=n)
     _check_tokens("text_streams", tokens, n + 1)
     used = (len(tokens) - 1) // n * n
     return tokens[:used].reshape(n, -1), tokens[1 : used + 1].reshape(n, -1)

@@ -5,20 +5,13 @@ from __future__ import annotations
 from typing import Any, Literal, TypeAlias
 
 from dnncore import _core, nn
-from dnncore._checks import check_tensors
+from dnncore._checks import check_at_least, check_tensors
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 
 Cell: TypeAlias = Literal["lstm", "gru", "rnn"]
 State: TypeAlias = tuple[Tensor, ...]  # (h,), of an LSTM (h, c)
 CELLS = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN"}
-
-
-def checked_at_least(name: str, least: int, **values: int) -> None:
-    """Refuse numbers below the least."""
-    for what, value in values.items():
-        if value < least:
-            raise ValueError(f"{name}: expected {what} of at least {least}, got {value}")
 
 
 def recurrent_layer(
@@ -35,7 +28,7 @@ def recurrent_layer(
     """Return a recurrent layer, batch first, with the initial biases for a memory of so many steps."""
     if cell not in CELLS:
         raise ValueError(f"{name}: expected cell {' or '.join(map(repr, CELLS))}, got {cell!r}")
-    checked_at_least(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
+    check_at_least(name, 1, input_size=input_size, hidden_size=hidden_size, num_layers=num_layers)
     layer_type = getattr(nn, CELLS[cell])
     between = dropout if num_layers > 1 else 0.0
     layer = layer_type(input_size, hidden_size, num_layers, batch_first=True, dropout=between, **options)
@@ -165,7 +158,7 @@ class SequenceNetwork(nn.Module):
         if batch_size is None:
             self._carried = None
             return
-        checked_at_least("carry_state", 0, batch_size=batch_size)
+        check_at_least("carry_state", 0, batch_size=batch_size)
         if self.recurrent.bidirectional:
             raise ValueError(f"carry_state: a bidirectional {type(self).__name__} cannot read a sequence piece by piece")
         if self._memory is None:
@@ -241,5 +234,5 @@ def embedded(name: str, input_size: int, embedding_dim: int | None) -> tuple[Any
     """Return the embedding of tokens, None where steps are numbers, and the width of what the recurrent layer gets."""
     if embedding_dim is None:
         return None, input_size
-    checked_at_least(name, 1, input_size=input_size, embedding_dim=embedding_dim)
+    check_at_least(name, 1, input_size=input_size, embedding_dim=embedding_dim)
     return nn.Embedding(input_size, embedding_dim), embedding_dim

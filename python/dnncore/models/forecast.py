@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import Any
 
 from dnncore import _core, nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models._sequence import Cell, SequenceNetwork, State, checked_at_least, recurrent_layer
+from dnncore.models._sequence import Cell, SequenceNetwork, State, recurrent_layer
 
 
 class Forecaster(SequenceNetwork):
@@ -58,7 +59,7 @@ class Forecaster(SequenceNetwork):
         memory: int | None = None,
     ) -> None:
         super().__init__()
-        checked_at_least("Forecaster", 1, input_size=input_size, horizon=horizon)
+        check_at_least("Forecaster", 1, input_size=input_size, horizon=horizon)
         layer = recurrent_layer(
             "Forecaster", cell, input_size, hidden_size, num_layers=num_layers, dropout=dropout, memory=memory
         )
@@ -105,7 +106,7 @@ class Forecaster(SequenceNetwork):
         ValueError
             If `steps` is below 1.
         """
-        checked_at_least("forecast", 1, steps=steps)
+        check_at_least("forecast", 1, steps=steps)
         from dnncore.model._compiled import evaluating  # that package knows the networks of this one
 
         found: list[Tensor] = []
@@ -141,7 +142,7 @@ class LastSteps(nn.Module):
 
     def __init__(self, window: int) -> None:
         super().__init__()
-        checked_at_least("LastSteps", 1, window=window)
+        check_at_least("LastSteps", 1, window=window)
         self.window = window
 
     def forward(self, input: Tensor) -> Tensor:
@@ -197,13 +198,13 @@ def delay_network(input_size: int, outputs: int | Sequence[int], window: int, hi
     shape = (outputs,) if isinstance(outputs, int) else tuple(outputs)
     last = 1
     for size in shape:
-        checked_at_least("delay_network", 1, outputs=size)
+        check_at_least("delay_network", 1, outputs=size)
         last *= size
-    checked_at_least("delay_network", 1, input_size=input_size, window=window)
+    check_at_least("delay_network", 1, input_size=input_size, window=window)
     layers: list[nn.Module] = [LastSteps(window), nn.Flatten()]
     widths = [window * input_size, *hidden]
     for narrow, wide in pairwise(widths):
-        checked_at_least("delay_network", 1, hidden=wide)
+        check_at_least("delay_network", 1, hidden=wide)
         layers += [nn.Linear(narrow, wide), nn.ReLU()]
     layers.append(nn.Linear(widths[-1], last))
     return nn.Sequential(*layers, *([nn.Unflatten(1, shape)] if len(shape) > 1 else []))

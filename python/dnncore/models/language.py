@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from dnncore import _core, nn
+from dnncore._checks import check_at_least
 from dnncore._core import Generator, Tensor
-from dnncore.models._sequence import Cell, SequenceNetwork, State, checked_at_least, embedded, recurrent_layer
+from dnncore.models._sequence import Cell, SequenceNetwork, State, embedded, recurrent_layer
 
 
 class LanguageModel(SequenceNetwork):
@@ -62,7 +63,7 @@ class LanguageModel(SequenceNetwork):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        checked_at_least("LanguageModel", 1, vocab_size=vocab_size, embedding_dim=embedding_dim)
+        check_at_least("LanguageModel", 1, vocab_size=vocab_size, embedding_dim=embedding_dim)
         embedding, width = embedded("LanguageModel", vocab_size, embedding_dim)
         layer = recurrent_layer("LanguageModel", cell, width, hidden_size, num_layers=num_layers, dropout=dropout, memory=None)
         self._set_parts(embedding, layer, dropout, nn.Linear(hidden_size, vocab_size))
@@ -139,8 +140,7 @@ class LanguageModel(SequenceNetwork):
                 f"generate: expected prime of shape (P,) or (N, P) with P of at least 1, int64, got {tuple(prime.shape)} of "
                 f"{prime.dtype}"
             )
-        if length < 0:
-            raise ValueError(f"generate: expected length of at least 0, got {length}")
+        check_at_least("generate", 0, length=length)
         if not 0 <= temperature < math.inf:
             raise ValueError(f"generate: expected a temperature of at least 0, got {temperature}")
         if top_k is not None and not 1 <= top_k <= self.head.out_features:

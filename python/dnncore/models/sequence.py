@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dnncore import _core, nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models._sequence import Cell, SequenceNetwork, checked_at_least, embedded, recurrent_layer
+from dnncore.models._sequence import Cell, SequenceNetwork, embedded, recurrent_layer
 
 
 class SequenceClassifier(SequenceNetwork):
@@ -71,7 +72,7 @@ class SequenceClassifier(SequenceNetwork):
     ) -> None:
         super().__init__()
         name = type(self).__name__
-        checked_at_least(name, 1, num_classes=num_classes)
+        check_at_least(name, 1, num_classes=num_classes)
         embedding, width = embedded(name, input_size, embedding_dim)
         recurrent = recurrent_layer(
             *(name, cell, width, hidden_size),

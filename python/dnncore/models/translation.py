@@ -6,9 +6,9 @@ import math
 from typing import Any, Literal
 
 from dnncore import _core, nn
-from dnncore._checks import check_tensors
+from dnncore._checks import check_at_least, check_tensors
 from dnncore._core import Tensor
-from dnncore.models._sequence import Cell, State, checked_at_least, embedded, recurrent_layer, run
+from dnncore.models._sequence import Cell, State, embedded, recurrent_layer, run
 from dnncore.nn import functional
 
 
@@ -75,7 +75,7 @@ class LuongAttention(_Attention):
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        checked_at_least("LuongAttention", 1, hidden_size=hidden_size)
+        check_at_least("LuongAttention", 1, hidden_size=hidden_size)
         self.score: Any = nn.Linear(hidden_size, hidden_size, bias=False)
         self.combine = nn.Linear(2 * hidden_size, hidden_size, bias=False)
 
@@ -117,7 +117,7 @@ class BahdanauAttention(_Attention):
 
     def __init__(self, hidden_size: int) -> None:
         super().__init__()
-        checked_at_least("BahdanauAttention", 1, hidden_size=hidden_size)
+        check_at_least("BahdanauAttention", 1, hidden_size=hidden_size)
         self.query: Any = nn.Linear(hidden_size, hidden_size, bias=False)
         self.key: Any = nn.Linear(hidden_size, hidden_size, bias=False)
         self.score: Any = nn.Linear(hidden_size, 1, bias=False)
@@ -239,7 +239,7 @@ class EncoderDecoder(nn.Module):
     ) -> None:
         super().__init__()
         name = "EncoderDecoder"
-        checked_at_least(name, 1, source_size=source_size, target_size=target_size)
+        check_at_least(name, 1, source_size=source_size, target_size=target_size)
         if attention is not None and attention not in ATTENTIONS:
             raise ValueError(f"{name}: expected attention {' or '.join(map(repr, ATTENTIONS))} or None, got {attention!r}")
         settings: Any = {"num_layers": num_layers, "dropout": dropout, "memory": None}
@@ -324,7 +324,7 @@ class EncoderDecoder(nn.Module):
         for name, given in (("start", start), ("end", end)):
             if given is not None and not 0 <= given < self.head.out_features:
                 raise ValueError(f"decode: expected {name} from 0 to {self.head.out_features - 1}, got {given}")
-        checked_at_least("decode", 0, length=length)
+        check_at_least("decode", 0, length=length)
         from dnncore.model._compiled import evaluating  # that package knows the networks of this one
 
         with evaluating(self):
