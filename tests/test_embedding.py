@@ -113,6 +113,21 @@ def test_no_bags_and_empty_bags(shape, mode):
     assert y.shape == (0, 7)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_table_without_rows(mode):
+    w = leaf(np.zeros((0, 3)))
+    y = F.embedding_bag(dnn.zeros(0, dtype=dnn.int64), w, dnn.zeros(2, dtype=dnn.int64), mode=mode)
+    y.sum().backward()
+    assert_exact(numbers(y), np.zeros((2, 3)))
+    assert w.grad.shape == (0, 3)
+
+
+@pytest.mark.parametrize("ids", [[0, 1], []])
+def test_max_norm_of_rows_without_numbers(ids):
+    w = dnn.zeros(2, 0)
+    assert F.embedding(dnn.tensor(ids, dtype=dnn.int64), w, max_norm=1.0, norm_type=float("inf")).shape == (len(ids), 0)
+
+
 # --- Gradients
 
 

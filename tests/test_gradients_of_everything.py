@@ -301,7 +301,7 @@ NOT_DIFFERENTIABLE = {
         Tensor.bernoulli_ Tensor.normal_ Tensor.uniform_""",
     "true or false": """
         all allclose any eq equal ge gt is_floating_point is_tensor isclose isfinite isin isinf isnan le logical_and logical_not
-        logical_or logical_xor lt ne Tensor.__bool__ Tensor.__contains__ Tensor.bool""",
+        logical_or logical_xor lt ne F.sequence_mask Tensor.__bool__ Tensor.__contains__ Tensor.bool""",
     "whole numbers": """
         argmax argmin argsort argwhere bitwise_and bitwise_not bitwise_or bitwise_xor bucketize count_nonzero nonzero numel
         one_hot searchsorted tril_indices triu_indices F.one_hot Tensor.__and__ Tensor.__iand__ Tensor.__index__ Tensor.__int__

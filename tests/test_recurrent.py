@@ -310,6 +310,13 @@ def test_halves_go_through_float32():
         assert h.tolist() == wide_h.to(dtype).tolist()
 
 
+def test_the_gradient_of_relu_passes_where_its_result_is_nan():
+    layer = nn.RNN(2, 3, nonlinearity="relu")
+    x = dnn.tensor([[[float("nan"), 1.0]]]).requires_grad_()
+    layer(x)[0].sum().backward()
+    close(x.grad[0], layer.weight_ih_l0.detach().numpy().sum(0, keepdims=True))
+
+
 def test_hooks_see_every_tensor():
     layer, x = made("LSTM", {}, (3, 4)), tensor(random(5, 2, 3)).requires_grad_()
     seen = []

@@ -73,6 +73,12 @@ CALLS = [
     (FIRST, (dnn.zeros(1, 1, 1, 4),), ValueError, "LSTM: expected an input of 3 dimensions, (batch, steps, features)"),
     (LSTM, ([1.0],), TypeError, "LSTM: expected a Tensor or a PackedSequence as input, got list"),
     (LSTM, (dnn.zeros(5, 3, 4, dtype=dnn.int64),), TypeError, "LSTM: expected a floating tensor, got int64"),
+    (
+        LSTM,
+        (X.to(dnn.bfloat16),),
+        TypeError,
+        "LSTM: expected input and weights of one dtype, got input of bfloat16 and weights of float32",
+    ),
     (LSTM, (X.to(F64),), TypeError, "LSTM: expected input and weights of one dtype, got input of float64 and weights of float32"),
     (LSTM, (X, dnn.zeros(*H)), TypeError, "LSTM: expected hx as a pair (h0, c0), got Tenso"),
     (LSTM, (X, (dnn.zeros(*H), None, None)), TypeError, "LSTM: expected hx as a pair (h0, c0), got tuple"),

@@ -189,7 +189,7 @@ DNN_INLINE void differentiate(const Row<T>& row, int64_t j, int64_t hidden, Lane
     lanes.store(row.carries + j, dout * z);
   } else {
     const V y = lanes.load(row.y + j);
-    put(0, kCell == Cell::RnnTanh ? dout * tanh_slope(y) : select(y > V::zero(), dout, V::zero()));
+    put(0, kCell == Cell::RnnTanh ? dout * tanh_slope(y) : select(y <= V::zero(), V::zero(), dout));
   }
 }
 

@@ -143,7 +143,7 @@ void recurrent_backward_step(const RecurrentBackwardArgs& args, const SequenceSt
       dgates[2 * H + j] = static_cast<T>(by_n);
       carried[j] = dout[j] * z;
     } else {
-      d[j] = s.cell == Cell::RnnTanh ? dout[j] * (1 - static_cast<double>(y[j]) * y[j]) : y[j] > 0 ? dout[j] : 0;
+      d[j] = s.cell == Cell::RnnTanh ? dout[j] * (1 - static_cast<double>(y[j]) * y[j]) : y[j] <= 0 ? 0 : dout[j];  // nan passes
     }
   }
   for (int64_t j = 0; j < (s.cell == Cell::Gru ? 2 * H : s.gates()); ++j) dgates[j] = static_cast<T>(d[j]);

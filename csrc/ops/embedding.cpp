@@ -153,6 +153,7 @@ Tensor maxima(const Tensor& weight, const LookUp& from) {
            y.device());
   if (any_requires_grad({&weight}))
     record(from.op, y, {&weight}, [best, shape = weight.shape()](const Node&, const Tensor& g) -> Grads {
+      if (shape[0] == 0) return {zeros(shape, g.dtype())};
       const Scalar zero = Scalar::of(int64_t{0});
       const Tensor taken = where(binary(BinaryOp::ge, best, zero), g, scalar_tensor(Scalar::of(0.0), g.dtype()));
       return {scatter_add(zeros(shape, g.dtype()), 0, binary(BinaryOp::maximum, best, zero), taken)};
@@ -275,6 +276,7 @@ Tensor embedding_bag(const Tensor& weight, const Bags& bags, int64_t padding, bo
 void embedding_renorm_(const Tensor& weight, const Tensor& ids, double max_norm, double norm_type) {
   const NoGrad no_grad;
   const Tensor at = checked_ids(kEmbedding, weight, ids);
+  if (at.numel() == 0 || weight.numel() == 0) return;
   const Tensor rows = index(weight.detach(), 0, {at});
   const Tensor norms = vector_norm(rows, norm_type, {1}, true);
   const Tensor one = scalar_tensor(Scalar::of(1.0), norms.dtype());

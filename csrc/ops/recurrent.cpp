@@ -21,7 +21,7 @@ void check_shape(const RecurrentSettings& s, const char* name, const Tensor& wei
 }
 
 // Those of one direction, whose inputs have `features` entries.
-void check_weights(const RecurrentSettings& s, const RecurrentWeights& w, int64_t features, const Sizes& sizes, DType dtype) {
+void check_weights(const RecurrentSettings& s, const RecurrentWeights& w, int64_t features, const Sizes& sizes) {
   const int64_t gates = gates_of(s.cell) * sizes.hidden;
   check_shape(s, "weight_ih", w.ih, {gates, features});
   check_shape(s, "weight_hh", w.hh, {gates, sizes.output});
@@ -32,9 +32,6 @@ void check_weights(const RecurrentSettings& s, const RecurrentWeights& w, int64_
   }
   if (w.projection.defined()) check_shape(s, "weight_hr", w.projection, {sizes.output, sizes.hidden});
   if (w.peephole.defined()) check_shape(s, "weight_ch", w.peephole, {3, sizes.hidden});
-  for (const Tensor* each : {&w.ih, &w.hh, &w.bias_ih, &w.bias_hh, &w.projection, &w.peephole})
-    DNN_CHECK(!each->defined() || each->dtype() == dtype, TypeError, s.layer, ": expected input and weights of one dtype, got input of ",
-              dtype, " and weights of ", each->dtype());
 }
 
 Sizes checked_sizes(const RecurrentSettings& s, const std::vector<RecurrentWeights>& weights) {
@@ -50,9 +47,13 @@ Sizes checked_sizes(const RecurrentSettings& s, const std::vector<RecurrentWeigh
   return sizes;
 }
 
-void check_input(const RecurrentSettings& s, const Tensor& x, const RecurrentWeights& w) {
+void check_input(const RecurrentSettings& s, const Tensor& x, const std::vector<RecurrentWeights>& weights) {
   check_floating(s.layer, x);
-  const int64_t features = w.ih.size(1), given = x.size(x.ndim() - 1);
+  for (const RecurrentWeights& w : weights)
+    for (const Tensor* each : {&w.ih, &w.hh, &w.bias_ih, &w.bias_hh, &w.projection, &w.peephole})
+      DNN_CHECK(!each->defined() || each->dtype() == x.dtype(), TypeError, s.layer,
+                ": expected input and weights of one dtype, got input of ", x.dtype(), " and weights of ", each->dtype());
+  const int64_t features = weights[0].ih.size(1), given = x.size(x.ndim() - 1);
   DNN_CHECK(given == features, ValueError, s.layer, ": expected input of ", features,
             " features (input_size) in its last dimension, got shape ", x.shape(), "; use input_size=", given);
 }
@@ -119,7 +120,7 @@ RecurrentResult run_layers(const RecurrentSettings& s, const Tensor& rows, const
     LayerInputs inputs{x, own(h0), own(c0), {}};
     for (int64_t d = 0; d < directions; ++d) {
       const RecurrentWeights& w = weights[static_cast<size_t>(l * directions + d)];
-      check_weights(s, w, x.size(1), sizes, x.dtype());
+      check_weights(s, w, x.size(1), sizes);
       inputs.weights.push_back(contiguous_weights(w));
     }
     const RecurrentResult out = recurrent_layer(layer, inputs);
@@ -170,7 +171,7 @@ RecurrentResult in_working_dtype(const Tensor& x, const Tensor& h0, const Tensor
 RecurrentResult run_batch(const RecurrentSettings& s, const Tensor& x, const Tensor& h0, const Tensor& c0,
                           const std::vector<RecurrentWeights>& weights, const std::optional<std::vector<int64_t>>& lengths) {
   const Sizes sizes = checked_sizes(s, weights);
-  check_input(s, x, weights[0]);
+  check_input(s, x, weights);
   const int64_t batch = x.size(s.batch_first ? 0 : 1), steps = x.size(s.batch_first ? 1 : 0);
   const int64_t states = s.layers * s.directions();
   check_state(s, "h0", h0, x, {states, batch, sizes.output}, steps);
@@ -202,7 +203,7 @@ RecurrentResult recurrent(const RecurrentSettings& s, const Tensor& x, const Ten
   one.batch_first = false;
   const auto batched = [](const Tensor& t) { return t.defined() ? unsqueeze(t, 1) : t; };
   const auto alone = [](const Tensor& t) { return t.defined() ? sole_name(squeeze(t, 1)) : t; };
-  check_input(s, x, weights[0]);
+  check_input(s, x, weights);
   const RecurrentResult out = run_batch(one, unsqueeze(x, 1), batched(h0), batched(c0), weights, {});
   return {alone(out.y), alone(out.h), alone(out.c)};
 }
@@ -212,7 +213,7 @@ RecurrentResult recurrent_packed(const RecurrentSettings& s, const PackedRows& p
   const Sizes units = checked_sizes(s, weights);
   const Tensor& data = packed.data;
   DNN_CHECK(data.ndim() == 2, ValueError, s.layer, ": expected packed data of shape (rows, features), got ", data.shape());
-  check_input(s, data, weights[0]);
+  check_input(s, data, weights);
   const std::vector<int64_t>& sizes = packed.sizes;
   const int64_t batch = sizes.empty() ? 0 : sizes[0], states = s.layers * s.directions();
   DNN_CHECK(std::is_sorted(sizes.rbegin(), sizes.rend()) && (sizes.empty() || sizes.back() > 0), ValueError, s.layer,
@@ -240,7 +241,7 @@ RecurrentResult recurrent_step(const RecurrentSettings& s, const Tensor& x, cons
   DNN_CHECK(x.ndim() == 1 || x.ndim() == 2, ValueError, s.layer,
             ": expected an input of 2 dimensions, (batch, features), or of 1, got shape ", x.shape());
   const Sizes sizes = checked_sizes(s, {weights});
-  check_input(s, x, weights);
+  check_input(s, x, {weights});
   Shape shape = x.shape();
   shape[x.ndim() - 1] = sizes.hidden;
   check_state(s, "hx", h0, x, shape, -1);
