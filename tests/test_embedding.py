@@ -390,6 +390,33 @@ def test_max_norm_against_pytorch():
         (lambda i, w: nn.Embedding(5, 2, _weight=w), ValueError, r"Embedding: expected _weight of shape \(5, 2\), got \(5, 7\)"),
         (lambda i, w: nn.Embedding(5, 2, sparse=True), ValueError, "Embedding: there are no sparse gradients"),
         (lambda i, w: nn.EmbeddingBag(5, 2, mode="min"), ValueError, "EmbeddingBag: expected mode"),
+        (lambda i, w: F.embedding_bag(i, w, [0]), TypeError, "embedding_bag: expected a Tensor as offsets, got list"),
+        (
+            lambda i, w: F.embedding_bag(i, w, i, mode="sum", per_sample_weights=[1.0, 2.0]),
+            TypeError,
+            "embedding_bag: expected a Tensor as per_sample_weights, got list",
+        ),
+        (lambda i, w: nn.Embedding(5, 2, padding_idx=1.5), TypeError, "^Embedding: expected padding_idx of type int, got float"),
+        (
+            lambda i, w: nn.EmbeddingBag(5, 2, padding_idx=True),
+            TypeError,
+            "EmbeddingBag: expected padding_idx of type int, got bool",
+        ),
+        (lambda i, w: F.embedding(i, w, 1.5), TypeError, "embedding: expected padding_idx of type int, got float"),
+        (lambda i, w: nn.Embedding(5, 2, max_norm="a"), TypeError, "Embedding: expected max_norm as a number, got str"),
+        (lambda i, w: nn.Embedding(5, 2, max_norm=-1.0), ValueError, "Embedding: expected max_norm of at least 0, got -1.0"),
+        (lambda i, w: nn.EmbeddingBag(5, 2, norm_type="a"), TypeError, "EmbeddingBag: expected norm_type as a number, got str"),
+        (lambda i, w: F.embedding(i, w, max_norm="a"), TypeError, "embedding: expected max_norm as a number, got str"),
+        (
+            lambda i, w: nn.Embedding(5, 2, scale_grad_by_freq="x"),
+            TypeError,
+            "Embedding: expected scale_grad_by_freq of type bool, got str",
+        ),
+        (
+            lambda i, w: F.embedding_bag(i, w, i, scale_grad_by_freq="x"),
+            TypeError,
+            "embedding_bag: expected scale_grad_by_freq of type bool, got str",
+        ),
         (lambda i, w: nn.Embedding.from_pretrained(w[0]), ValueError, r"Embedding.from_pretrained: expected a table"),
     ],
 )

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, TypeAlias
+import operator
+from numbers import Real
+from typing import Literal, SupportsIndex, TypeAlias
 
 from dnncore import _core
 from dnncore._checks import check_tensors
@@ -17,11 +19,13 @@ def padding_row(op: str, padding_idx: int | None, rows: int) -> int:
     """Return the row that is padding, counted from the front; -1 for none."""
     if padding_idx is None:
         return -1
+    if isinstance(padding_idx, bool) or not isinstance(padding_idx, SupportsIndex):
+        raise TypeError(f"{op}: expected padding_idx of type int, got {type(padding_idx).__name__}")
     if not -rows <= padding_idx < rows:
         raise ValueError(
             f"{op}: expected padding_idx from {-rows} to {rows - 1} for a vocabulary of {rows} rows, got {padding_idx}"
         )
-    return padding_idx % rows
+    return operator.index(padding_idx) % rows
 
 
 def refuse_sparse(op: str, sparse: bool) -> None:
@@ -30,6 +34,17 @@ def refuse_sparse(op: str, sparse: bool) -> None:
         raise ValueError(
             f"{op}: there are no sparse gradients; with sparse=False rows that no id names are only written as zeros"
         )
+
+
+def check_settings(op: str, max_norm: object, norm_type: object, scale_grad_by_freq: object) -> None:
+    """Raise for norms that are no numbers, and for a switch that is no bool."""
+    for name, value in (("max_norm", 0.0 if max_norm is None else max_norm), ("norm_type", norm_type)):
+        if isinstance(value, bool) or not isinstance(value, Real):
+            raise TypeError(f"{op}: expected {name} as a number, got {type(value).__name__}")
+    if isinstance(max_norm, Real) and not float(max_norm) >= 0:
+        raise ValueError(f"{op}: expected max_norm of at least 0, got {max_norm}")
+    if not isinstance(scale_grad_by_freq, bool):
+        raise TypeError(f"{op}: expected scale_grad_by_freq of type bool, got {type(scale_grad_by_freq).__name__}")
 
 
 def _limit(input: Tensor, weight: Tensor, max_norm: float | None, norm_type: float) -> None:
@@ -89,6 +104,7 @@ def embedding(
     """
     check_tensors("embedding", input=input, weight=weight)
     refuse_sparse("embedding", sparse)
+    check_settings("embedding", max_norm, norm_type, scale_grad_by_freq)
     padding = padding_row("embedding", padding_idx, weight.shape[0] if weight.ndim else 0)
     _limit(input, weight, max_norm, norm_type)
     return _core._embedding(weight, input, padding, scale_grad_by_freq)
@@ -151,8 +167,11 @@ def embedding_bag(
     >>> F.embedding_bag(dnn.tensor([0, 1, 2]), table, dnn.tensor([0, 2]), mode="sum").tolist()
     [[4.0, 6.0], [5.0, 6.0]]
     """
-    check_tensors("embedding_bag", input=input, weight=weight)
+    optional = {"offsets": offsets, "per_sample_weights": per_sample_weights}
+    given = {name: value for name, value in optional.items() if value is not None}
+    check_tensors("embedding_bag", input=input, weight=weight, **given)
     refuse_sparse("embedding_bag", sparse)
+    check_settings("embedding_bag", max_norm, norm_type, scale_grad_by_freq)
     if offsets is None and include_last_offset:
         raise ValueError("embedding_bag: include_last_offset says how offsets end; pass offsets too")
     padding = padding_row("embedding_bag", padding_idx, weight.shape[0] if weight.ndim else 0)

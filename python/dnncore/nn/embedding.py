@@ -24,6 +24,7 @@ class _Table(Module):
         self,
         num_embeddings: int,
         embedding_dim: int,
+        *,
         padding_idx: int | None,
         max_norm: float | None,
         norm_type: float,
@@ -37,6 +38,7 @@ class _Table(Module):
         super().__init__()
         layer = type(self).__name__
         F.refuse_sparse(layer, sparse)
+        F.check_settings(layer, max_norm, norm_type, scale_grad_by_freq)
         self.num_embeddings = checked_size(layer, "num_embeddings", num_embeddings)
         self.embedding_dim = checked_size(layer, "embedding_dim", embedding_dim)
         self.padding_idx = None if padding_idx is None else F.padding_row(layer, padding_idx, num_embeddings)
@@ -140,15 +142,15 @@ class Embedding(_Table):
         super().__init__(
             num_embeddings,
             embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            _freeze,
-            device,
-            dtype,
+            padding_idx=padding_idx,
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            sparse=sparse,
+            weight=_weight,
+            freeze=_freeze,
+            device=device,
+            dtype=dtype,
         )
 
     @classmethod
@@ -249,19 +251,21 @@ class EmbeddingBag(_Table):
         padding_idx: int | None = None,
         device: Any = None,
         dtype: _core.dtype | None = None,
+        *,
+        _freeze: bool = False,
     ) -> None:
         super().__init__(
             num_embeddings,
             embedding_dim,
-            padding_idx,
-            max_norm,
-            norm_type,
-            scale_grad_by_freq,
-            sparse,
-            _weight,
-            False,
-            device,
-            dtype,
+            padding_idx=padding_idx,
+            max_norm=max_norm,
+            norm_type=norm_type,
+            scale_grad_by_freq=scale_grad_by_freq,
+            sparse=sparse,
+            weight=_weight,
+            freeze=_freeze,
+            device=device,
+            dtype=dtype,
         )
         if mode not in ("sum", "mean", "max"):
             raise ValueError(f"EmbeddingBag: expected mode 'sum', 'mean' or 'max', got {mode!r}")
@@ -290,8 +294,8 @@ class EmbeddingBag(_Table):
         >>> nn.EmbeddingBag.from_pretrained(dnn.tensor([[1.0, 2.0], [3.0, 4.0]]))(dnn.tensor([[0, 1]])).tolist()
         [[2.0, 3.0]]
         """
-        settings: dict[str, Any] = {**_sizes(cls.__name__, embeddings), "_weight": embeddings}
-        layer = cls(
+        settings: dict[str, Any] = {**_sizes(cls.__name__, embeddings), "_weight": embeddings, "_freeze": freeze}
+        return cls(
             **settings,
             max_norm=max_norm,
             norm_type=norm_type,
@@ -301,8 +305,6 @@ class EmbeddingBag(_Table):
             include_last_offset=include_last_offset,
             padding_idx=padding_idx,
         )
-        layer.weight.requires_grad_(not freeze)
-        return layer
 
     def forward(self, input: Tensor, offsets: Tensor | None = None, per_sample_weights: Tensor | None = None) -> Tensor:
         """Map ids (B, L), or (N,) with the offsets (B,) where bags begin, to (B, embedding_dim)."""
