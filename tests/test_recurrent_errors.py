@@ -209,7 +209,7 @@ def test_packed_sequences():
 
 def test_positions_out_of_range():
     packed = rnn.pack_padded_sequence(X, [5, 3, 1])
-    wrong = rnn.PackedSequence(packed.data, packed.batch_sizes, dnn.tensor([0, 1, 7]), dnn.tensor([0, 1, 2]))
+    wrong = packed._replace(sorted_indices=dnn.tensor([0, 1, 7]), unsorted_indices=dnn.tensor([0, 1, 2]))
     with pytest.raises(IndexError, match="index 7 is out of bounds"):
         LSTM(wrong, pair(H, H))
 

@@ -119,7 +119,32 @@ def test_packed_sequence():
     assert rnn.invert_permutation(None) is None
 
 
+ORDER, BACK = [2, 0, 1], [1, 2, 0]
+
+
+@pytest.mark.parametrize("dtype", [dnn.int64, dnn.int32])
+@pytest.mark.parametrize(("order", "back"), [(ORDER, None), (None, BACK), (ORDER, BACK)])
+def test_orders_are_completed(order, back, dtype):
+    given = [None if x is None else dnn.tensor(x, dtype=dtype) for x in (order, back)]
+    packed = rnn.PackedSequence(dnn.arange(6), dnn.tensor([3, 2, 1]), *given)
+    assert packed.sorted_indices.tolist() == ORDER
+    assert packed.unsorted_indices.tolist() == BACK
+    assert packed.sorted_indices.dtype == packed.unsorted_indices.dtype == dnn.int64
+    assert [x.tolist() for x in rnn.unpack_sequence(packed)] == [[1, 4], [2], [0, 3, 5]]
+
+
+def test_packing_reads_each_element_once(monkeypatch):
+    """One long sequence among short ones: no tensor is of the size of the padded batch."""
+    found, select = [], dnn.Tensor.index_select
+    monkeypatch.setattr(dnn.Tensor, "index_select", lambda x, *rest: (found.append(x), select(x, *rest))[1])
+    own = list(map(tensor, sequences([1, 50, 1, 1], (2,))))
+    packed = rnn.pack_sequence(own, enforce_sorted=False)
+    assert [x.tolist() for x in rnn.unpack_sequence(packed)] == [x.tolist() for x in own]
+    assert [tuple(x.shape) for x in found] == [(53, 2), (53, 2)]
+
+
 ONE = dnn.zeros(4, 2, 3)
+PACKED = rnn.pack_sequence([dnn.zeros(3), dnn.zeros(1)])
 ERRORS = [
     (
         rnn.pack_padded_sequence,
@@ -162,9 +187,49 @@ ERRORS = [
         rnn.invert_permutation,
         (dnn.tensor([0, 0]),),
         ValueError,
-        r"expected each of 0 to 1 once, got \[0, 0\]",
+        r"expected permutation with each of 0 to 1 once, got \[0, 0\]",
+    ),
+    (
+        rnn.invert_permutation,
+        (dnn.zeros(2),),
+        TypeError,
+        "invert_permutation: expected permutation as whole numbers, got float32",
+    ),
+    (rnn.pack_sequence, ([dnn.zeros(1), dnn.zeros(2)],), ValueError, "^pack_sequence: expected lengths from the longest"),
+    (rnn.pack_sequence, ([dnn.zeros(1), dnn.zeros(0)],), ValueError, "^pack_sequence: expected lengths of at least 1, got 0"),
+    (rnn.unpack_sequence, (3,), TypeError, "^unpack_sequence: expected a PackedSequence, got int"),
+    (
+        partial(rnn.pad_packed_sequence, total_length=5.5),
+        (PACKED,),
+        TypeError,
+        "^pad_packed_sequence: expected total_length of type",
     ),
     (rnn.PackedSequence, ([1], [1]), TypeError, "PackedSequence: expected a Tensor as data, got list"),
+    (rnn.PackedSequence, (*PACKED[:2], [1, 0]), TypeError, "PackedSequence: expected a Tensor as sorted_indices, got list"),
+    (
+        rnn.PackedSequence,
+        (*PACKED[:2], None, [1, 0]),
+        TypeError,
+        "PackedSequence: expected a Tensor as unsorted_indices, got list",
+    ),
+    (
+        rnn.PackedSequence,
+        (*PACKED[:2], dnn.zeros(2)),
+        TypeError,
+        "PackedSequence: expected sorted_indices as whole numbers, got float32",
+    ),
+    (
+        rnn.PackedSequence,
+        (*PACKED[:2], None, dnn.tensor([0, 2])),
+        ValueError,
+        r"PackedSequence: expected unsorted_indices with each of 0 to 1 once, got \[0, 2\]",
+    ),
+    (
+        rnn.PackedSequence,
+        (*PACKED[:2], dnn.tensor([1, 2, 0]), dnn.tensor([1, 2, 0])),
+        ValueError,
+        r"PackedSequence: expected unsorted_indices that undo sorted_indices, \[2, 0, 1\], got \[1, 2, 0\]",
+    ),
 ]
 
 
@@ -178,3 +243,21 @@ def test_a_total_length_that_is_too_short():
     packed = rnn.pack_sequence([dnn.zeros(3)])
     with pytest.raises(ValueError, match="pad_packed_sequence: expected total_length of at least 3, the longest length, got 2"):
         rnn.pad_packed_sequence(packed, total_length=2)
+
+
+SIZES = [
+    ([3, 2], r"expected packed data of 5 rows, the sum of its batch_sizes, got shape \(6,\)"),
+    ([1, 2, 3], r"expected batch_sizes that are positive and never grow, got \[1, 2, 3\]"),
+    ([6, 0], r"expected batch_sizes that are positive and never grow, got \[6, 0\]"),
+    ([2**62] * 4, r"expected packed data of 18446744073709551616 rows"),
+    ([3.0, 2.0, 1.0], "expected batch_sizes as whole numbers, got float32"),
+    ([2, 2, 2], r"expected sorted_indices of 2 sequences, got 3"),
+]
+
+
+@pytest.mark.parametrize(("sizes", "text"), SIZES)
+@pytest.mark.parametrize("name", ["pad_packed_sequence", "unpack_sequence"])
+def test_batch_sizes(name, sizes, text):
+    packed = rnn.PackedSequence(dnn.zeros(6), dnn.tensor(sizes), dnn.tensor(ORDER))
+    with pytest.raises((ValueError, TypeError), match=f"^{name}: {text}"):
+        getattr(rnn, name)(packed)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from dnncore import _core
-from dnncore._checks import check_tensors
+from dnncore._checks import check_at_least, check_tensors
 from dnncore._core import Tensor
 
 __all__ = [
@@ -46,7 +46,14 @@ class PackedSequence(_Packed):
     sorted_indices : Tensor of int64, optional
         Which sequence each of the sorted ones was; None where they came sorted.
     unsorted_indices : Tensor of int64, optional
-        Its inverse, which puts the sorted ones back; worked out when not given.
+        Its inverse, which puts the sorted ones back. Where one of the two is not given, it is worked out from the other.
+
+    Raises
+    ------
+    ValueError
+        If `sorted_indices` or `unsorted_indices` is no permutation, or one does not undo the other.
+    TypeError
+        If an argument is no tensor, or the indices are no whole numbers.
 
     Examples
     --------
@@ -66,16 +73,17 @@ class PackedSequence(_Packed):
         sorted_indices: Tensor | None = None,
         unsorted_indices: Tensor | None = None,
     ) -> PackedSequence:
-        """Work out the inverse of `sorted_indices` where it is not given."""
+        """Check the two permutations, and work out the one that is not given."""
         check_tensors("PackedSequence", data=data, batch_sizes=batch_sizes)
-        if unsorted_indices is None:
-            unsorted_indices = invert_permutation(sorted_indices)
-        return super().__new__(cls, data, batch_sizes, sorted_indices, unsorted_indices)
+        order = _order(sorted_indices, unsorted_indices)
+        if order is None:
+            return super().__new__(cls, data, batch_sizes, None, None)
+        return super().__new__(cls, data, batch_sizes, _integers(order), _integers(_inverse(order)))
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """Return the same with data converted as by `Tensor.to`; itself where nothing changes."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else PackedSequence(data, *self[1:])
+        return self if data is self.data else self._replace(data=data)
 
     def cpu(self) -> PackedSequence:
         """Return the same with data on the CPU."""
@@ -94,19 +102,50 @@ class PackedSequence(_Packed):
         return self.to(_core.float16)
 
 
-def _lengths_of(op: str, lengths: Sequence[int] | Tensor) -> np.ndarray:
-    found = np.asarray(lengths.tolist() if isinstance(lengths, Tensor) else lengths)
+def _whole_numbers(op: str, name: str, values: Sequence[int] | Tensor) -> np.ndarray:
+    found = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if found.size == 0:
         found = found.astype(np.int64)
     if not np.issubdtype(found.dtype, np.integer):
-        raise TypeError(f"{op}: expected lengths as whole numbers, got {found.dtype}")
+        raise TypeError(f"{op}: expected {name} as whole numbers, got {found.dtype}")
     if found.ndim != 1:
-        raise ValueError(f"{op}: expected lengths of one dimension, got shape {found.shape}")
+        raise ValueError(f"{op}: expected {name} of one dimension, got shape {found.shape}")
     return found.astype(np.int64)
+
+
+def _permutation(op: str, name: str, values: Tensor) -> np.ndarray:
+    check_tensors(op, **{name: values})
+    found = _whole_numbers(op, name, values)
+    if not np.array_equal(np.sort(found), np.arange(found.size)):
+        raise ValueError(f"{op}: expected {name} with each of 0 to {found.size - 1} once, got {found.tolist()}")
+    return found
+
+
+def _inverse(permutation: np.ndarray) -> np.ndarray:
+    return np.argsort(permutation, kind="stable")
+
+
+def _order(sorted_indices: Tensor | None, unsorted_indices: Tensor | None) -> np.ndarray | None:
+    """Return the order that a PackedSequence is given by one or both of its permutations."""
+    op = "PackedSequence"
+    order = None if sorted_indices is None else _permutation(op, "sorted_indices", sorted_indices)
+    if unsorted_indices is None:
+        return order
+    found = _inverse(_permutation(op, "unsorted_indices", unsorted_indices))
+    if order is not None and not np.array_equal(order, found):
+        given = _inverse(found).tolist()
+        raise ValueError(f"{op}: expected unsorted_indices that undo sorted_indices, {_inverse(order).tolist()}, got {given}")
+    return found
 
 
 def _integers(values: np.ndarray) -> Tensor:
     return _core.from_numpy(np.ascontiguousarray(values, dtype=np.int64))
+
+
+def _runs(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return which run each element of runs one after the other is in, and its place in the run."""
+    run = np.repeat(np.arange(counts.size), counts)
+    return run, np.arange(run.size) - (np.cumsum(counts) - counts)[run]
 
 
 def _spread(data: Tensor, rows: np.ndarray, shape: tuple[int, ...], value: float) -> Tensor:
@@ -128,11 +167,20 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """
     if permutation is None:
         return None
-    check_tensors("invert_permutation", permutation=permutation)
-    order = _lengths_of("invert_permutation", permutation)
-    if not np.array_equal(np.sort(order), np.arange(order.size)):
-        raise ValueError(f"invert_permutation: expected each of 0 to {order.size - 1} once, got {order.tolist()}")
-    return _integers(np.argsort(order, kind="stable"))
+    return _integers(_inverse(_permutation("invert_permutation", "permutation", permutation)))
+
+
+def _packed(op: str, rows: Tensor, lengths: np.ndarray, enforce_sorted: bool, first: np.ndarray, stride: int) -> PackedSequence:
+    """Pack sequences of which element t of sequence b is row ``first[b] + t * stride``."""
+    if enforce_sorted and np.any(np.diff(lengths) > 0):
+        raise ValueError(
+            f"{op}: expected lengths from the longest to the shortest, got {lengths.tolist()}; pass enforce_sorted=False"
+        )
+    order = np.argsort(-lengths, kind="stable")
+    sizes = np.bincount(_runs(lengths)[1])
+    step, place = _runs(sizes)
+    data = rows.index_select(0, _integers(first[order][place] + step * stride))
+    return PackedSequence(data, _integers(sizes), None if enforce_sorted else _integers(order))
 
 
 def pack_padded_sequence(
@@ -169,7 +217,7 @@ def pack_padded_sequence(
     """
     op = "pack_padded_sequence"
     check_tensors(op, input=input)
-    sizes = _lengths_of(op, lengths)
+    sizes = _whole_numbers(op, "lengths", lengths)
     if input.ndim < 2:
         raise ValueError(f"{op}: expected an input of at least 2 dimensions, got shape {tuple(input.shape)}")
     batch, steps = input.shape[:2] if batch_first else (input.shape[1], input.shape[0])
@@ -180,16 +228,29 @@ def pack_padded_sequence(
     if sizes.min() < 1 or sizes.max() > steps:
         hint = "; a layer's lengths= takes 0" if sizes.min() == 0 else ""
         raise ValueError(f"{op}: expected lengths from 1 to {steps}, got {sizes.min()} to {sizes.max()}{hint}")
-    if enforce_sorted and np.any(np.diff(sizes) > 0):
-        raise ValueError(
-            f"{op}: expected lengths from the longest to the shortest, got {sizes.tolist()}; pass enforce_sorted=False"
-        )
-    order = np.argsort(-sizes, kind="stable")
-    step, place = np.nonzero(sizes[order] > np.arange(sizes.max())[:, None])
-    rows = order[place] * steps + step if batch_first else step * batch + order[place]
-    flat = input.reshape(steps * batch, *input.shape[2:])
-    indices = None if enforce_sorted else _integers(order)
-    return PackedSequence(flat.index_select(0, _integers(rows)), _integers(np.bincount(step)), indices)
+    rows = input.reshape(steps * batch, *input.shape[2:])
+    first, stride = (np.arange(batch) * steps, 1) if batch_first else (np.arange(batch), batch)
+    return _packed(op, rows, sizes, enforce_sorted, first, stride)
+
+
+def _elements(op: str, packed: PackedSequence) -> tuple[np.ndarray, np.ndarray]:
+    """Return the step and the sequence of every row of packed data."""
+    if not isinstance(packed, PackedSequence):
+        raise TypeError(f"{op}: expected a PackedSequence, got {type(packed).__name__}")
+    shape = tuple(packed.data.shape)
+    sizes = _whole_numbers(op, "batch_sizes", packed.batch_sizes)
+    if np.any(sizes < 1) or np.any(np.diff(sizes) > 0):
+        raise ValueError(f"{op}: expected batch_sizes that are positive and never grow, got {sizes.tolist()}")
+    total = sum(sizes.tolist())  # of Python's numbers, which do not overflow
+    if shape[:1] != (total,):
+        raise ValueError(f"{op}: expected packed data of {total} rows, the sum of its batch_sizes, got shape {shape}")
+    step, place = _runs(sizes)
+    if packed.sorted_indices is None:
+        return step, place
+    order = _permutation(op, "sorted_indices", packed.sorted_indices)
+    if order.size != sizes.max(initial=0):
+        raise ValueError(f"{op}: expected sorted_indices of {sizes.max(initial=0)} sequences, got {order.size}")
+    return step, order[place]
 
 
 def pad_packed_sequence(
@@ -216,7 +277,9 @@ def pad_packed_sequence(
     Raises
     ------
     ValueError
-        If `total_length` is below the longest length.
+        If `total_length` is below the longest length, or the batch sizes do not fit the data.
+    TypeError
+        If `sequence` is no PackedSequence, or `total_length` no whole number.
 
     Examples
     --------
@@ -227,23 +290,16 @@ def pad_packed_sequence(
     ([[1, 2], [3, 0]], [2, 1])
     """
     op = "pad_packed_sequence"
-    if not isinstance(sequence, PackedSequence):
-        raise TypeError(f"{op}: expected a PackedSequence, got {type(sequence).__name__}")
-    data, _, _, back = sequence
-    sizes = _lengths_of(op, sequence.batch_sizes)
-    batch, longest = int(sizes.max(initial=0)), sizes.size
+    step, place = _elements(op, sequence)
+    lengths = np.bincount(place)
+    batch, longest = lengths.size, int(lengths.max(initial=0))
     steps = longest if total_length is None else total_length
+    check_at_least(op, 0, total_length=steps)
     if steps < longest:
         raise ValueError(f"{op}: expected total_length of at least {longest}, the longest length, got {total_length}")
-    runs = np.arange(batch) < sizes[:, None]
-    step, place = np.nonzero(runs)
-    lengths = runs.sum(0)
-    if back is not None:
-        inverse = _lengths_of(op, back)
-        place, lengths = np.argsort(inverse, kind="stable")[place], lengths[inverse]
     rows = place * steps + step if batch_first else step * batch + place
     shape = (batch, steps) if batch_first else (steps, batch)
-    return _spread(data, rows, (*shape, *data.shape[1:]), padding_value), _integers(lengths)
+    return _spread(sequence.data, rows, (*shape, *sequence.data.shape[1:]), padding_value), _integers(lengths)
 
 
 def _checked_sequences(op: str, sequences: Iterable[Tensor]) -> list[Tensor]:
@@ -297,7 +353,7 @@ def pad_sequence(
         raise ValueError(f"{op}: expected padding_side 'right' or 'left', got {padding_side!r}")
     lengths = np.array([len(sequence) for sequence in found])
     batch, steps = lengths.size, int(lengths.max())
-    place, step = np.nonzero(np.arange(steps) < lengths[:, None])
+    place, step = _runs(lengths)
     if padding_side == "left":
         step = step + (steps - lengths)[place]
     rows = place * steps + step if batch_first else step * batch + place
@@ -333,7 +389,7 @@ def unpad_sequence(padded_sequences: Tensor, lengths: Sequence[int] | Tensor, ba
     """
     op = "unpad_sequence"
     check_tensors(op, padded_sequences=padded_sequences)
-    sizes = _lengths_of(op, lengths)
+    sizes = _whole_numbers(op, "lengths", lengths)
     if padded_sequences.ndim < 2:
         raise ValueError(f"{op}: expected a batch of at least 2 dimensions, got shape {tuple(padded_sequences.shape)}")
     batch = padded_sequences if batch_first else padded_sequences.transpose(0, 1)
@@ -360,7 +416,7 @@ def pack_sequence(sequences: Iterable[Tensor], enforce_sorted: bool = True) -> P
     Raises
     ------
     ValueError
-        As `pad_sequence` and `pack_padded_sequence`.
+        If there is no sequence or one is empty, they differ in more than their length, or are not sorted although they must.
 
     Examples
     --------
@@ -369,8 +425,11 @@ def pack_sequence(sequences: Iterable[Tensor], enforce_sorted: bool = True) -> P
     >>> pack_sequence([dnn.tensor([1, 2, 3]), dnn.tensor([4, 5])]).data.tolist()
     [1, 4, 2, 5, 3]
     """
-    found = _checked_sequences("pack_sequence", sequences)
-    return pack_padded_sequence(pad_sequence(found), [len(sequence) for sequence in found], enforce_sorted=enforce_sorted)
+    op = "pack_sequence"
+    found = _checked_sequences(op, sequences)
+    lengths = np.array([len(sequence) for sequence in found])
+    check_at_least(op, 1, lengths=lengths.min())
+    return _packed(op, _core.cat(found, 0), lengths, enforce_sorted, np.cumsum(lengths) - lengths, 1)
 
 
 def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
@@ -385,6 +444,13 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     list of Tensor of shape (length, ...)
         In the order in which they were packed.
 
+    Raises
+    ------
+    ValueError
+        If the batch sizes do not fit the data.
+    TypeError
+        If `packed_sequences` is no PackedSequence.
+
     Examples
     --------
     >>> import dnncore as dnn
@@ -392,5 +458,6 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     >>> [x.tolist() for x in unpack_sequence(pack_sequence([dnn.tensor([1, 2]), dnn.tensor([3])]))]
     [[1, 2], [3]]
     """
-    padded, lengths = pad_packed_sequence(packed_sequences, batch_first=True)
-    return unpad_sequence(padded, lengths, batch_first=True)
+    _, place = _elements("unpack_sequence", packed_sequences)
+    rows = np.argsort(place, kind="stable")
+    return list(packed_sequences.data.index_select(0, _integers(rows)).split(np.bincount(place).tolist()))
