@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from functools import partial
+from typing import get_args, get_type_hints
 
 import dnncore as dnn
 import numpy as np
@@ -101,6 +102,26 @@ def test_without_states_is_with_zeros(name, settings):
         results.append([*found, x.grad, *(p.grad for p in layer.parameters())])
     for own, other in zip(*results, strict=True):
         close(own, other.detach().numpy())
+
+
+@pytest.mark.parametrize("missing", [0, 1])
+@pytest.mark.parametrize("layer", [nn.LSTM(4, 6), nn.LSTMCell(4, 6)])
+def test_half_a_state_of_an_lstm(layer, missing):
+    x, given = dnn.randn(3, 4), [dnn.randn(1, 6), dnn.randn(1, 6)]
+    x, given = (x, given) if isinstance(layer, nn.LSTM) else (x[:1], given)
+    zeros = [dnn.zeros(1, 6) if i == missing else state for i, state in enumerate(given)]
+    given[missing] = None
+    flat = [layer(x, tuple(hx)) for hx in (given, zeros)]
+    found, expected = ((y[1] if isinstance(layer, nn.LSTM) else y) for y in flat)
+    assert [x.tolist() for x in found] == [x.tolist() for x in expected]
+
+
+@pytest.mark.parametrize("layer", [nn.LSTM, nn.LSTMCell])
+def test_the_state_of_an_lstm_is_typed_as_one_to_pass_on(layer):
+    hints = get_type_hints(layer.forward)
+    result = hints["return"] if layer is nn.LSTMCell else get_args(hints["return"])[1]
+    assert result == tuple[dnn.Tensor, dnn.Tensor]
+    assert hints["hx"] == tuple[dnn.Tensor | None, dnn.Tensor | None] | None
 
 
 @pytest.mark.parametrize(("name", "settings"), LAYERS, ids=IDS)

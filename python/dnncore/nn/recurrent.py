@@ -17,6 +17,7 @@ from dnncore.nn.utils.rnn import PackedSequence
 
 Lengths: TypeAlias = Sequence[int] | Tensor
 Sequences: TypeAlias = Tensor | PackedSequence
+States: TypeAlias = tuple[Tensor | None, Tensor | None]  # h and c as an LSTM takes them; None for zeros
 
 # What the native call takes of each layer and direction, in this order; None where there is none.
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_ch")
@@ -44,7 +45,7 @@ def checked_state(layer: str, name: str, state: object) -> Tensor | None:
     return state
 
 
-def checked_pair(layer: str, names: tuple[str, str], states: object) -> tuple[Tensor | None, Tensor | None]:
+def checked_pair(layer: str, names: tuple[str, str], states: object) -> States:
     """Return the two states of an LSTM."""
     if states is None:
         return None, None
@@ -165,7 +166,7 @@ class RNNBase(Module):
             raise ValueError(f"{self._layer}: a PackedSequence has its lengths: call without lengths")
         data, sizes, order, back = input
         output, h_n, c_n = _core._recurrent_packed(self._layer, data, sizes, order, back, h0, c0, *settings)
-        return PackedSequence(output, sizes, order, back), h_n, c_n
+        return input._replace(data=output), h_n, c_n
 
     def extra_repr(self) -> str:
         """Return the sizes and what differs from the defaults."""
@@ -288,15 +289,15 @@ class LSTM(RNNBase):
         )
 
     def forward(
-        self, input: Sequences, hx: tuple[Tensor, Tensor] | None = None, lengths: Lengths | None = None
-    ) -> tuple[Any, tuple[Tensor, Tensor | None]]:
+        self, input: Sequences, hx: States | None = None, lengths: Lengths | None = None
+    ) -> tuple[Any, tuple[Tensor, Tensor]]:
         """Run over the sequences.
 
         Parameters
         ----------
         input : Tensor of shape (T, B, input_size), (B, T, input_size) with `batch_first`, or (T, input_size); or PackedSequence
         hx : tuple of h_0 and c_0, of shape (num_layers * directions, B, P) and (num_layers * directions, B, H), optional
-            The initial states, without B for an input of two dimensions; zeros when not given.
+            The initial states, without B for an input of two dimensions; zeros when not given, or where one is None.
         lengths : sequence of int or Tensor of B whole numbers, optional
             The steps that count of each sequence, from 0 to T, in any order. Others cost nothing: the output there is 0, and the
             final states are those after a sequence's last step. Results are those of each sequence alone, bit for bit.
@@ -315,6 +316,7 @@ class LSTM(RNNBase):
         """
         h0, c0 = checked_pair("LSTM", ("h0", "c0"), hx)
         output, h_n, c_n = self._run(input, h0, c0, lengths)
+        assert c_n is not None
         return output, (h_n, c_n)
 
 

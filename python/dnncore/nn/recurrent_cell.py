@@ -11,7 +11,7 @@ from dnncore.nn import init
 from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
-from dnncore.nn.recurrent import checked_nonlinearity, checked_pair, checked_state, checked_units
+from dnncore.nn.recurrent import States, checked_nonlinearity, checked_pair, checked_state, checked_units
 
 
 class RNNCellBase(Module):
@@ -81,6 +81,11 @@ class LSTMCell(RNNCellBase):
     weight_ih, weight_hh : Parameter of shape (4 H, input_size) and (4 H, H)
     bias_ih, bias_hh : Parameter of shape (4 H,), or None
 
+    Notes
+    -----
+    Weights of float16 or bfloat16 are converted to float32 at every call, as a cell of any kind does; a layer converts them once
+    for all steps.
+
     Examples
     --------
     >>> import dnncore as dnn
@@ -101,9 +106,11 @@ class LSTMCell(RNNCellBase):
     ) -> None:
         super().__init__(input_size, hidden_size, bias, device, dtype)
 
-    def forward(self, input: Tensor, hx: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(self, input: Tensor, hx: States | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, input_size) or (input_size,) and a pair of (B, H) or (H,), zeros when not given, to the next h, c."""
-        return self._step(input, *checked_pair("LSTMCell", ("hx", "cx"), hx))
+        h, c = self._step(input, *checked_pair("LSTMCell", ("hx", "cx"), hx))
+        assert c is not None
+        return h, c
 
 
 class GRUCell(RNNCellBase):
