@@ -341,7 +341,7 @@ def compare_rows(title, description, columns, rows, measure):
 # --- Training steps ---------------------------------------------------------------------------------------------------
 
 
-def training_step(lib, model, optimizer, loss_of, compiled=False, captured=False):
+def training_step(lib, model, optimizer, loss_of, compiled=False, captured=False, clip=None):
     """``step(x, target)``, which returns the loss before it, with the vocabulary that dnncore and PyTorch share."""
 
     def forward(x, target):
@@ -354,6 +354,8 @@ def training_step(lib, model, optimizer, loss_of, compiled=False, captured=False
         optimizer.zero_grad()
         loss = forward(x, target)
         loss.backward()
+        if clip is not None:
+            lib.nn.utils.clip_grad_norm_(model.parameters(), clip)
         optimizer.step()
         return loss
 
