@@ -16,6 +16,11 @@ inline Tensor sole_name(const Tensor& y) {
   return y;
 }
 
+// Of what may be undefined.
+inline void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
+inline Tensor dense(const Tensor& x) { return x.defined() ? contiguous(x.detach()) : Tensor(); }
+inline Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Saved(); }
+
 inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }

@@ -41,10 +41,6 @@ class SavedLookUp {
   Saved ids_, starts_;
 };
 
-Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Saved(); }
-Tensor dense(const Tensor& x) { return x.defined() ? contiguous(x.detach()) : Tensor(); }
-const void* data_or_null(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
-
 // y = S w for the matrix S of factors; its gradients S^T g and, of the factors, w . g. They are each other's derivatives.
 Tensor sums(const Tensor& weight, const Tensor& factors, const LookUp& from, int64_t skipped);
 Tensor table_gradient(const Tensor& g, const Tensor& factors, const LookUp& from);
@@ -60,7 +56,7 @@ Tensor sums(const Tensor& weight, const Tensor& factors, const LookUp& from, int
            EmbeddingArgs{.weight = table.data(),
                          .ids = from.ids.data<int64_t>(),
                          .starts = from.starts_data(),
-                         .factors = data_or_null(by),
+                         .factors = data_of(by),
                          .y = y.data(),
                          .shape = shape},
            y.device());
@@ -97,7 +93,7 @@ Tensor table_gradient(const Tensor& g, const Tensor& factors, const LookUp& from
                           EmbeddingBackwardArgs{.dy = dy.data(),
                                                 .ids = from.ids.data<int64_t>(),
                                                 .starts = from.starts_data(),
-                                                .factors = data_or_null(by),
+                                                .factors = data_of(by),
                                                 .dweight = dweight.data(),
                                                 .shape = from.shape,
                                                 .by_frequency = from.by_frequency},

@@ -15,12 +15,6 @@ struct Sampling {
   Shape x, y;
 };
 
-const void* data_or_null(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
-
-Tensor dense(const Tensor& x) { return x.defined() ? contiguous(x.detach()) : Tensor(); }
-
-Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Saved(); }
-
 // Weights W of every element for every point, by the places; W' their derivative along a tangent. The three maps below are each other's
 // derivatives:  y = W x,  dx = W^T dy,  dgrid = dy^T (dW / dplace) x,  each with W' in place of W where a tangent is given.
 Tensor sampled(const Tensor& x, const Tensor& grid, const Tensor& tangent, const Sampling& s);
@@ -32,8 +26,7 @@ Tensor sampled(const Tensor& x, const Tensor& grid, const Tensor& tangent, const
   const Tensor y = empty_channels_last(s.y, x.dtype(), x.device(), kGridSample);
   if (y.numel() > 0)
     launch(kGridSample, kernel::grid_sample,
-           GridSampleArgs{.x = from.data(), .grid = places.data(), .tangent = data_or_null(along), .y = y.data(), .shape = s.shape},
-           y.device());
+           GridSampleArgs{.x = from.data(), .grid = places.data(), .tangent = data_of(along), .y = y.data(), .shape = s.shape}, y.device());
   if (!any_requires_grad({&x, &grid, &tangent})) return y;
   record(kGridSample, y, {&x, &grid, &tangent},
          [s, x = Saved::input(x), grid = Saved::input(grid), tangent = saved(tangent)](const Node& node, const Tensor& g) -> Grads {
@@ -49,10 +42,10 @@ Tensor input_gradient(const Tensor& g, const Tensor& grid, const Tensor& tangent
   const Tensor dy = channels_last(g.detach(), kGridSample), places = dense(grid), along = dense(tangent);
   const Tensor dx = empty_channels_last(s.x, g.dtype(), g.device(), kGridSample);
   if (dx.numel() > 0)
-    launch(kGridSample, kernel::grid_sample_backward_input,
-           GridSampleBackwardInputArgs{
-               .dy = dy.data(), .grid = places.data(), .tangent = data_or_null(along), .dx = dx.data(), .shape = s.shape},
-           dx.device());
+    launch(
+        kGridSample, kernel::grid_sample_backward_input,
+        GridSampleBackwardInputArgs{.dy = dy.data(), .grid = places.data(), .tangent = data_of(along), .dx = dx.data(), .shape = s.shape},
+        dx.device());
   if (!any_requires_grad({&g, &grid, &tangent})) return dx;
   record(kGridSample, dx, {&g, &grid, &tangent},
          [s, g = Saved::input(g), grid = Saved::input(grid), tangent = saved(tangent)](const Node& node, const Tensor& gg) -> Grads {
@@ -69,14 +62,11 @@ Tensor grid_gradient(const Tensor& x, const Tensor& g, const Tensor& grid, const
                along = dense(tangent);
   const Tensor dgrid = Tensor::empty(grid.shape(), grid.dtype(), grid.device(), kGridSample);
   if (dgrid.numel() > 0)
-    launch(kGridSample, kernel::grid_sample_backward_grid,
-           GridSampleBackwardGridArgs{.x = from.data(),
-                                      .dy = dy.data(),
-                                      .grid = places.data(),
-                                      .tangent = data_or_null(along),
-                                      .dgrid = dgrid.data(),
-                                      .shape = s.shape},
-           dgrid.device());
+    launch(
+        kGridSample, kernel::grid_sample_backward_grid,
+        GridSampleBackwardGridArgs{
+            .x = from.data(), .dy = dy.data(), .grid = places.data(), .tangent = data_of(along), .dgrid = dgrid.data(), .shape = s.shape},
+        dgrid.device());
   if (!any_requires_grad({&x, &g, &grid, &tangent})) return dgrid;
   record(kGridSample, dgrid, {&x, &g, &grid},
          [s, twice = tangent.defined(), x = Saved::input(x), g = Saved::input(g), grid = Saved::input(grid)](const Node& node,

@@ -41,8 +41,6 @@ Tensor as_working(const Tensor& x, DType dtype) { return x.defined() ? to_dtype(
 
 Tensor dense(const Tensor& x, DType dtype) { return x.defined() ? to_dtype(contiguous(x.detach()), dtype) : x; }
 
-void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
-
 // --- Gradients --------------------------------------------------------------------------------------------------------
 struct Measured {
   Tensor mean, rstd;  // float64, one per statistic
@@ -104,7 +102,6 @@ Grads composed_gradient(const Norm& norm, const Node& node, const Tensor& dy, co
 }
 
 void record_norm(const Norm& norm, const Tensor& y, const Tensor& x, const Tensor& weight, const Tensor& bias, const Measured& found) {
-  const auto saved = [](const Tensor& t) { return t.defined() ? Saved::input(t) : Saved(); };
   record(norm.op, y, {&x, &weight, &bias},
          [norm, found, x = Saved::input(x), weight = saved(weight), bias = saved(bias), has_weight = weight.defined(),
           has_bias = bias.defined()](const Node& node, const Tensor& g) -> Grads {

@@ -11,8 +11,6 @@ namespace dnncore::ops {
 
 namespace {
 
-void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
-
 // The address so many elements on; of an empty tensor its own, which may be null.
 std::byte* offset(const Tensor& x, int64_t elements) {
   return x.data<std::byte>() + (x.numel() == 0 ? 0 : elements * static_cast<int64_t>(itemsize(x.dtype())));
