@@ -51,5 +51,6 @@ void add_pool_rows();
 void add_resample_rows();
 void add_order_rows();
 void add_recurrent_rows();
+void add_embedding_rows();
 
 }  // namespace dnncore::bench

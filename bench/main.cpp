@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   bench::add_resample_rows();
   bench::add_order_rows();
   bench::add_recurrent_rows();
+  bench::add_embedding_rows();
   for (int i = 0; i < kernel::kCount; ++i) {
     if (bench::has_row[static_cast<size_t>(i)]) continue;
     std::fprintf(stderr, "kernel %s has no benchmark row\n", kernel::kNames[i]);
