@@ -76,12 +76,6 @@ def data(job):
     return random.standard_normal((job.batch, *job.images), dtype=np.float32), random.integers(0, job.classes, job.batch)
 
 
-def initial(job):
-    """The values every contender starts from, by name: dnncore's."""
-    dnn.manual_seed(0)
-    return {name: value.numpy().copy() for name, value in job.build(dnn).state_dict().items()}
-
-
 def step_of(lib, job, state=None, wide=False, last=False, captured=False, compiled=False):
     """A step, and its arguments."""
     x, target = data(job)
@@ -105,43 +99,27 @@ def with_winograd(call):
     return run
 
 
-def measure(report, ceilings, job, count, options, torch):
-    state = initial(job)
-    captured, arguments = step_of(dnn, job, state, captured=True)
-    found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(captured, arguments)}
+def measure(run, job):
+    torch, quick = run.torch, run.options.quick
+    dnn.manual_seed(0)
+    state = common.values_of(job.build(dnn))
+    captured = step_of(dnn, job, state, captured=True)
+    found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(*captured)}
     found["winograd"] = with_winograd(bound(*step_of(dnn, job, state, captured=True)))
     if torch is not None:
         found |= {who: bound(*step_of(torch, job, state, **CONTENDERS[who])) for who in ("NCHW", "last")}
-        if options.compile:
+        if run.options.compile:
             found["compiled"] = bound(*step_of(torch, job, state, last=True, compiled=True))
     exact = bound(*step_of(dnn, job, state, wide=True))
-    for _ in range(3):
-        common.check(job.label, found, common.to_numpy(exact()), TOLERANCE, TORCH)
-    del exact
-    (plan,) = captured.plans
-    found["kernels"] = lambda: plan.run_kernels(arguments)
-    timings = common.compare(found, options.quick)
-    best = min((timings[who] for who in PEERS if who in timings), key=lambda timing: timing.median, default=None)
-    ceiling, millis = ceilings.fma(count), {who: timing.median * 1e3 for who, timing in timings.items()}
-    values = {
-        "network, batch": job.label,
-        "threads": count,
-        "ours ms": millis["ours"],
-        "captured": millis["captured"],
-        "spread": timings["captured"].spread,
-        "kernels": millis["kernels"],
-        "floor ms": ceiling and 1e-6 * plan.flops / ceiling,
-        "fraction": ceiling and 1e-6 * plan.flops / ceiling / millis["captured"],
-        "NCHW ms": millis.get("NCHW"),
-        "last ms": millis.get("last"),
-        "compiled": millis.get("compiled"),
-        "x torch": common.ratio(best, timings["ours"]),
-        "captured x": common.ratio(best, timings["captured"]),
-        "winograd": millis["winograd"],
-        "winograd x": common.ratio(best, timings["winograd"]),
-        **(peaks(job, count, torch) if options.memory else {}),
-    }
-    report.row(values, timings=timings)
+    timings, plan = common.compare_steps(job.label, found, captured, exact, TOLERANCE, quick, TORCH)
+    label = {"network, batch": job.label}
+    values = common.step_values(label, run.threads, timings, plan, run.ceilings.fma(run.threads), PEERS)
+    values |= {f"{who} ms": timings[who].median * 1e3 for who in ("NCHW", "last") if who in timings}
+    values["winograd"] = timings["winograd"].median * 1e3
+    values["winograd x"] = common.ratio(common.best_of(timings, PEERS), timings["winograd"])
+    if run.options.memory:
+        values |= peaks(job, run.threads, torch)
+    run.report.row(values, timings=timings)
 
 
 def peaks(job, count, torch):
@@ -184,14 +162,7 @@ def main():
     if options.alone:
         print(peak_alone(jobs[0], options.alone, options.threads[0]))
         return
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("training step of convolutional networks", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for job in jobs:
-                measure(report, ceilings, job, count, options, torch)
-    report.finish(ceilings)
+    common.compare_jobs("training step of convolutional networks", options, COLUMNS, jobs, measure)
 
 
 if __name__ == "__main__":

@@ -84,12 +84,6 @@ def data(job):
     return random.standard_normal((*shape, job.features), dtype=np.float32), random.integers(0, job.classes, job.sequences)
 
 
-def initial(job):
-    """The values every contender starts from, by name: dnncore's."""
-    dnn.manual_seed(0)
-    return {name: value.numpy().copy() for name, value in network(dnn, job).state_dict().items()}
-
-
 def step_of(lib, job, state, wide=False, captured=False, compiled=False):
     """A step, and its arguments."""
     x, target = (lib.from_numpy(values) for values in data(job))
@@ -105,52 +99,23 @@ def step_of(lib, job, state, wide=False, captured=False, compiled=False):
     return common.training_step(lib, model, optimizer, lib.nn.CrossEntropyLoss(), compiled, captured, job.clip), (x, target)
 
 
-def measure(report, ceilings, job, count, options, torch):
-    state = initial(job)
-    captured, arguments = step_of(dnn, job, state, captured=True)
-    found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(captured, arguments)}
-    if torch is not None:
-        found["torch"] = bound(*step_of(torch, job, state))
-        if options.compile:
-            found["compiled"] = bound(*step_of(torch, job, state, compiled=True))
+def measure(run, job):
+    dnn.manual_seed(0)
+    state = common.values_of(network(dnn, job))
+    captured = step_of(dnn, job, state, captured=True)
+    found = {"ours": bound(*step_of(dnn, job, state)), "captured": bound(*captured)}
+    if run.torch is not None:
+        found["torch"] = bound(*step_of(run.torch, job, state))
+        if run.options.compile:
+            found["compiled"] = bound(*step_of(run.torch, job, state, compiled=True))
     exact = bound(*step_of(dnn, job, state, wide=True))
-    for _ in range(3):
-        common.check(job.label, found, common.to_numpy(exact()), TOLERANCE)
-    del exact
-    (plan,) = captured.plans
-    found["kernels"] = lambda: plan.run_kernels(arguments)
-    timings = common.compare(found, options.quick)
-    best = min((timings[who] for who in ("torch", "compiled") if who in timings), key=lambda timing: timing.median, default=None)
-    ceiling, millis = ceilings.fma(count), {who: timing.median * 1e3 for who, timing in timings.items()}
-    values = {
-        "network": job.label,
-        "threads": count,
-        "ours ms": millis["ours"],
-        "captured": millis["captured"],
-        "spread": timings["captured"].spread,
-        "kernels": millis["kernels"],
-        "floor ms": ceiling and 1e-6 * plan.flops / ceiling,
-        "fraction": ceiling and 1e-6 * plan.flops / ceiling / millis["captured"],
-        "torch ms": millis.get("torch"),
-        "compiled": millis.get("compiled"),
-        "x torch": common.ratio(best, timings["ours"]),
-        "captured x": common.ratio(best, timings["captured"]),
-    }
-    report.row(values, timings=timings)
-
-
-def main():
-    options = common.arguments(__doc__, compile={"action": "store_true", "help": "compile PyTorch's forward and backward too"})
-    torch = common.find_torch(options)
-    ceilings = common.Ceilings(options.quick)
-    report = common.Report("training step of recurrent networks", options, COLUMNS, torch)
-    for count in options.threads:
-        with common.Threads(count, torch):
-            for job in JOBS:
-                if options.filter in job.label:
-                    measure(report, ceilings, job, count, options, torch)
-    report.finish(ceilings)
+    timings, plan = common.compare_steps(job.label, found, captured, exact, TOLERANCE, run.options.quick)
+    label, peers = {"network": job.label}, ("torch", "compiled")
+    values = common.step_values(label, run.threads, timings, plan, run.ceilings.fma(run.threads), peers)
+    torch = timings.get("torch")
+    run.report.row({**values, "torch ms": torch and torch.median * 1e3}, timings=timings)
 
 
 if __name__ == "__main__":
-    main()
+    options = common.arguments(__doc__, compile={"action": "store_true", "help": "compile PyTorch's forward and backward too"})
+    common.compare_jobs("training step of recurrent networks", options, COLUMNS, JOBS, measure)

@@ -123,7 +123,7 @@ def measure_gan(report, ceilings, count, options, torch):
     if torch is not None:
         found["torch"] = bound(*gan_step(torch, torch.from_numpy, fused=True))
     exact = bound(*gan_step(dnn, lambda array: dnn.from_numpy(array.astype(np.float64)), wide=True))
-    measure(report, ceilings, GAN_LABEL, count, options, found, captured, arguments, lambda: common.to_numpy(exact()))
+    measure(report, ceilings, GAN_LABEL, count, options, found, captured, arguments, exact)
 
 
 def contenders(job, torch, compiled):
@@ -151,15 +151,10 @@ def contenders(job, torch, compiled):
 
 
 def measure(report, ceilings, label, count, options, found, captured, arguments, exact):
-    for _ in range(3):  # the losses of the first three steps
-        common.check(label, found, np.asarray(exact()), 1e-5)
-    (plan,) = captured.plans
-    found["kernels"] = lambda: plan.run_kernels(arguments)
-    timings = common.compare(found, options.quick)
+    timings, plan = common.compare_steps(label, found, (captured, arguments), exact, 1e-5, options.quick)
     ours, rate = timings["ours"], 1e-9 * plan.flops / timings["ours"].median
     ceiling = ceilings.fma(count)
-    peers = [timings[name] for name in ("torch", "compiled") if name in timings]
-    best = min(peers, key=lambda timing: timing.median, default=None)
+    best = common.best_of(timings, ("torch", "compiled"))
     values = {
         "layers, batch, optimizer": label,
         "threads": count,

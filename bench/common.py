@@ -364,3 +364,58 @@ def training_step(lib, model, optimizer, loss_of, compiled=False, captured=False
 
 def bound(step, arguments):
     return lambda: step(*arguments)
+
+
+def values_of(model):
+    """What every contender starts from, by name."""
+    return {name: value.numpy().copy() for name, value in model.state_dict().items()}
+
+
+def compare_steps(name, contenders, captured, exact, tolerance, quick, known=None):
+    """Check the losses of the first three steps, then time the steps, and as `kernels` the launches of the captured one.
+
+    `captured` is that step and its arguments, `exact` the step in float64. Returns {name: Timing} and the plan.
+    """
+    for _ in range(3):
+        check(name, contenders, np.asarray(to_numpy(exact())), tolerance, known)
+    step, arguments = captured
+    (plan,) = step.plans
+    return compare({**contenders, "kernels": lambda: plan.run_kernels(arguments)}, quick), plan
+
+
+def best_of(timings, names):
+    """The fastest of those that ran; None if none did."""
+    return min((timings[name] for name in names if name in timings), key=lambda timing: timing.median, default=None)
+
+
+def step_values(label, count, timings, plan, ceiling, peers):
+    """What every row of large steps has, in ms; the first column is `label`'s."""
+    millis = {name: timing.median * 1e3 for name, timing in timings.items()}
+    floor = ceiling and 1e-6 * plan.flops / ceiling
+    best = best_of(timings, peers)
+    return {
+        **label,
+        "threads": count,
+        "ours ms": millis["ours"],
+        "captured": millis["captured"],
+        "spread": timings["captured"].spread,
+        "kernels": millis["kernels"],
+        "floor ms": floor,
+        "fraction": floor and floor / millis["captured"],
+        "compiled": millis.get("compiled"),
+        "x torch": ratio(best, timings["ours"]),
+        "captured x": ratio(best, timings["captured"]),
+    }
+
+
+def compare_jobs(title, options, columns, jobs, measure):
+    """A script of training steps: `measure(run, job)` of every job whose label is asked for, for each number of threads."""
+    torch = find_torch(options)
+    ceilings = Ceilings(options.quick)
+    report = Report(title, options, columns, torch)
+    for count in options.threads:
+        with Threads(count, torch):
+            for job in jobs:
+                if options.filter in job.label:
+                    measure(Run(options, torch, ceilings, report, count), job)
+    report.finish(ceilings)
