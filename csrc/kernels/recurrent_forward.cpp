@@ -73,15 +73,7 @@ struct Step {
   int64_t ends_from;  // the first sequence whose last step this is
 };
 
-// Unit `unit` of gate g of sequence b, for vectors of T's lanes or the last few.
-template <class T, bool kRagged>
-struct Lanes {
-  using V = Vec<T>;
-  int64_t count;
-  DNN_INLINE V load(const T* p) const { return kRagged ? V::load(p, count) : V::load(p); }
-  DNN_INLINE void store(V v, T* p) const { kRagged ? v.store(p, count) : v.store(p); }
-};
-
+// h of one vector of units of sequence b.
 template <class T, bool kRagged>
 DNN_INLINE Vec<T> lstm_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
   using V = Vec<T>;
@@ -100,11 +92,11 @@ DNN_INLINE Vec<T> lstm_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, in
   const V c = fma(f, before, i * g);
   if (s.peephole != nullptr) x[3] = fma(lanes.load(s.peephole + 2 * H + unit), c, x[3]);
   const V o = sigmoid(x[3]);
-  lanes.store(c, state);
+  lanes.store(state, c);
   if (s.gates != nullptr) {
     T* const gates = s.gates + b * s.gate_step + unit;
-    lanes.store(i, gates), lanes.store(f, gates + H), lanes.store(g, gates + 2 * H), lanes.store(o, gates + 3 * H);
-    lanes.store(c, s.cells + b * s.cell_step + unit);
+    lanes.store(gates, i), lanes.store(gates + H, f), lanes.store(gates + 2 * H, g), lanes.store(gates + 3 * H, o);
+    lanes.store(s.cells + b * s.cell_step + unit, c);
   }
   return o * tanh(c);
 }
@@ -120,8 +112,8 @@ DNN_INLINE Vec<T> gru_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int
   const V n = tanh(fma(r, part, lanes.load(pre + 2 * H)));
   if (s.gates != nullptr) {
     T* const gates = s.gates + b * s.gate_step + unit;
-    lanes.store(r, gates), lanes.store(z, gates + H), lanes.store(n, gates + 2 * H);
-    lanes.store(part, s.cells + b * s.cell_step + unit);
+    lanes.store(gates, r), lanes.store(gates + H, z), lanes.store(gates + 2 * H, n);
+    lanes.store(s.cells + b * s.cell_step + unit, part);
   }
   const V before = s.before == nullptr ? V::zero() : lanes.load(s.before + b * s.before_step + unit);
   return fma(z, before - n, n);
@@ -141,8 +133,8 @@ void finish_vector(const Step<T>& s, int64_t b, int64_t rows, int64_t unit, cons
   const Lanes<T, kRagged> lanes{s.hidden - unit};
   for (int64_t end = b + rows; b < end; ++b, sums += ld) {
     const Vec<T> h = unit_of<T, kCell, kRagged>(s, lanes, b, unit, sums);
-    lanes.store(h, s.out + b * s.out_step + unit);
-    if (b >= s.ends_from) lanes.store(h, s.h_n + b * s.output + unit);
+    lanes.store(s.out + b * s.out_step + unit, h);
+    if (b >= s.ends_from) lanes.store(s.h_n + b * s.output + unit, h);
   }
 }
 

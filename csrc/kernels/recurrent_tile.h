@@ -14,6 +14,14 @@ inline constexpr int kMaxPanel = kVectorRegisters == 32 ? 4 : 2;
 constexpr int tile_rows(int width) { return kVectorRegisters == 16 || width == 4 ? 6 : 8; }
 inline constexpr int kMaxTileRows = tile_rows(1);
 
+// A vector's lanes of units: all, or the first `count`.
+template <class T, bool kRagged>
+struct Lanes {
+  int64_t count;
+  DNN_INLINE Vec<T> load(const T* p) const { return kRagged ? Vec<T>::load(p, count) : Vec<T>::load(p); }
+  DNN_INLINE void store(T* p, Vec<T> x) const { kRagged ? x.store(p, count) : x.store(p); }
+};
+
 // How a weight (gates x units, k) is packed: blocks of `units` vectors of units, `columns` = units * gates vectors each, in panels of
 // `width` vectors: [block][panel][k][vector of the panel][lane], zero beyond the last unit. The last panel of a block may be narrower.
 template <class T>
