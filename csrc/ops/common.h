@@ -20,6 +20,7 @@ inline Tensor sole_name(const Tensor& y) {
 inline void* data_of(const Tensor& x) { return x.defined() ? x.data() : nullptr; }
 inline Tensor dense(const Tensor& x) { return x.defined() ? contiguous(x.detach()) : Tensor(); }
 inline Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Saved(); }
+inline Tensor as_float(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? to_dtype(x, DType::Float32) : x; }
 
 inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
   DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());

@@ -243,8 +243,6 @@ Tensor flat_factors(const Tensor& weight, const Bags& bags) {
   return reshape(bags.factors, {bags.factors.numel()});
 }
 
-Tensor as_float(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? to_dtype(x, DType::Float32) : x; }
-
 }  // namespace
 
 Tensor embedding(const Tensor& weight, const Tensor& ids, int64_t padding, bool by_frequency) {

@@ -191,8 +191,6 @@ Tensor fused_cross_entropy(const ClassLoss& loss, const Tensor& x, const Tensor&
   return y;
 }
 
-Tensor as_float(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? to_dtype(x, DType::Float32) : x; }
-
 }  // namespace
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& target, const Tensor& weight, int64_t ignore_index, double smoothing,

@@ -35,10 +35,6 @@ void check_parameter(const char* op, const char* name, const Tensor& x, const Te
 
 void check_eps(const char* op, double eps) { DNN_CHECK(eps >= 0, ValueError, op, ": expected eps of at least 0, got ", eps); }
 
-DType working(DType dtype) { return dtype == DType::Float64 ? DType::Float64 : DType::Float32; }
-
-Tensor as_working(const Tensor& x, DType dtype) { return x.defined() ? to_dtype(x, dtype) : x; }
-
 Tensor dense(const Tensor& x, DType dtype) { return x.defined() ? to_dtype(contiguous(x.detach()), dtype) : x; }
 
 // --- Gradients --------------------------------------------------------------------------------------------------------
@@ -218,8 +214,7 @@ void check_running(const char* op, const Tensor& x, const RunningStatistics& run
 // Casts of halves around the work in float32.
 template <class Fn>
 Tensor in_working_dtype(const Tensor& x, const Tensor& weight, const Tensor& bias, Fn&& fn) {
-  const DType dtype = working(x.dtype());
-  return to_dtype(fn(to_dtype(x, dtype), as_working(weight, dtype), as_working(bias, dtype)), x.dtype());
+  return to_dtype(fn(as_float(x), as_float(weight), as_float(bias)), x.dtype());
 }
 
 // The last dimensions of x, from where the normalised ones begin.
@@ -332,7 +327,7 @@ Tensor rms_norm(const Tensor& x, const Shape& shape, const Tensor& weight, std::
   const int first = check_normalized("rms_norm", x, shape);
   check_parameter("rms_norm", "weight", x, weight, shape);
   const double least =
-      working(x.dtype()) == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+      x.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
   check_eps("rms_norm", eps.value_or(least));
   return row_norm({.op = "rms_norm", .eps = eps.value_or(least), .statistics = Statistics::Uncentered}, x, first, weight, Tensor());
 }
