@@ -11,10 +11,10 @@ from dnncore.nn.utils import rnn
 F32, F64 = dnn.float32, dnn.float64
 
 SETTINGS = [
-    (nn.LSTM, (4, 0), {}, ValueError, "LSTM: expected hidden_size of at least 1, got hidden_size=0"),
+    (nn.LSTM, (4, 0), {}, ValueError, "LSTM: expected hidden_size of at least 1, got 0"),
     (nn.GRU, (4, 2.0), {}, TypeError, "GRU: expected hidden_size of type int, got float"),
-    (nn.RNN, (-1, 2), {}, ValueError, "RNN: expected input_size of at least 0, got input_size=-1"),
-    (nn.GRU, (4, 2, 0), {}, ValueError, "GRU: expected num_layers of at least 1, got num_layers=0"),
+    (nn.RNN, (-1, 2), {}, ValueError, "RNN: expected input_size of at least 0, got -1"),
+    (nn.GRU, (4, 2, 0), {}, ValueError, "GRU: expected num_layers of at least 1, got 0"),
     (nn.LSTM, (4, 2), {"dropout": 1.5, "num_layers": 2}, ValueError, "LSTM: expected dropout from 0 to 1, got dropout=1.5"),
     (nn.LSTM, (4, 2), {"dropout": "a"}, TypeError, "LSTM: expected dropout as a number from 0 to 1, got str"),
     (nn.LSTM, (4, 2), {"dropout": True}, TypeError, "LSTM: expected dropout as a number from 0 to 1, got bool"),
@@ -25,10 +25,10 @@ SETTINGS = [
         ValueError,
         "LSTM: expected proj_size below hidden_size=2, .* got proj_size=2",
     ),
-    (nn.LSTM, (4, 2), {"proj_size": -1}, ValueError, "LSTM: expected proj_size of at least 0, got proj_size=-1"),
+    (nn.LSTM, (4, 2), {"proj_size": -1}, ValueError, "LSTM: expected proj_size of at least 0, got -1"),
     (nn.RNN, (4, 2), {"nonlinearity": "sin"}, ValueError, "RNN: expected nonlinearity 'tanh' or 'relu', got 'sin'"),
     (nn.RNNCell, (4, 2), {"nonlinearity": "sin"}, ValueError, "RNNCell: expected nonlinearity 'tanh' or 'relu', got 'sin'"),
-    (nn.LSTMCell, (4, 0), {}, ValueError, "LSTMCell: expected hidden_size of at least 1, got hidden_size=0"),
+    (nn.LSTMCell, (4, 0), {}, ValueError, "LSTMCell: expected hidden_size of at least 1, got 0"),
     (nn.GRU, (4, 2), {"proj_size": 1}, TypeError, "proj_size"),
 ]
 
@@ -233,6 +233,15 @@ def test_weights_of_other_shapes():
     layer.weight_hh_l0 = None
     with pytest.raises(ValueError, match="LSTM: expected weight_ih and weight_hh, got None"):
         layer(X)
+
+
+def test_weights_of_every_layer_are_checked_before_one_runs():
+    layer = nn.LSTM(4, 6, 3, dropout=0.5, bidirectional=True)
+    layer.weight_ih_l2_reverse = nn.Parameter(dnn.zeros(24, 6))
+    state = dnn.default_generator.get_state().tolist()
+    with pytest.raises(ValueError, match=r"LSTM: expected weight_ih of shape \(24, 12\), got \(24, 6\)"):
+        layer(X)
+    assert dnn.default_generator.get_state().tolist() == state  # nothing was dropped
 
 
 def test_a_change_in_place_is_seen():

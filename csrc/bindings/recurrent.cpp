@@ -11,9 +11,7 @@ namespace dnncore::bindings {
 namespace {
 
 using OptionalTensor = std::optional<Tensor>;
-using Weights = std::vector<OptionalTensor>;  // ih, hh, bias_ih, bias_hh, projection, peephole of each layer and direction
-
-constexpr size_t kPerDirection = 6;
+using Weights = std::vector<OptionalTensor>;  // those of each layer and direction in the order of ops::kWeightOrder
 
 Tensor given(const OptionalTensor& x) { return x.value_or(Tensor()); }
 
@@ -33,12 +31,13 @@ ops::RecurrentSettings settings_of(std::string_view layer, std::string_view cell
 }
 
 std::vector<ops::RecurrentWeights> weights_of(const char* layer, const Weights& list) {
-  DNN_CHECK(!list.empty() && list.size() % kPerDirection == 0, ValueError, layer, ": expected ", kPerDirection,
+  constexpr size_t count = ops::kWeightsPerDirection;
+  DNN_CHECK(!list.empty() && list.size() % count == 0, ValueError, layer, ": expected ", count,
             " weights for each layer and direction, got ", list.size());
   std::vector<ops::RecurrentWeights> weights;
-  for (size_t i = 0; i < list.size(); i += kPerDirection) {
+  for (size_t i = 0; i < list.size(); i += count) {
     DNN_CHECK(list[i] && list[i + 1], ValueError, layer, ": expected weight_ih and weight_hh, got None");
-    weights.push_back({*list[i], *list[i + 1], given(list[i + 2]), given(list[i + 3]), given(list[i + 4]), given(list[i + 5])});
+    weights.push_back(ops::weights_from([&](size_t k) { return given(list[i + k]); }));
   }
   return weights;
 }

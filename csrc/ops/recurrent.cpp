@@ -44,15 +44,20 @@ Sizes checked_sizes(const RecurrentSettings& s, const std::vector<RecurrentWeigh
   const Sizes sizes{w.hh.size(0) / gates_of(s.cell), w.hh.size(1)};
   DNN_CHECK(w.projection.defined() || sizes.hidden == sizes.output, ValueError, s.layer, ": expected weight_hh of shape (", w.hh.size(0),
             ", ", sizes.hidden, "), got ", w.hh.shape());
+  const auto directions = static_cast<size_t>(s.directions());
+  for (size_t i = 0; i < weights.size(); ++i)
+    check_weights(s, weights[i], i < directions ? w.ih.size(1) : s.directions() * sizes.output, sizes);
   return sizes;
 }
 
 void check_input(const RecurrentSettings& s, const Tensor& x, const std::vector<RecurrentWeights>& weights) {
   check_floating(s.layer, x);
   for (const RecurrentWeights& w : weights)
-    for (const Tensor* each : {&w.ih, &w.hh, &w.bias_ih, &w.bias_hh, &w.projection, &w.peephole})
-      DNN_CHECK(!each->defined() || each->dtype() == x.dtype(), TypeError, s.layer,
-                ": expected input and weights of one dtype, got input of ", x.dtype(), " and weights of ", each->dtype());
+    for (const auto weight : kWeightOrder) {
+      const Tensor& each = w.*weight;
+      DNN_CHECK(!each.defined() || each.dtype() == x.dtype(), TypeError, s.layer,
+                ": expected input and weights of one dtype, got input of ", x.dtype(), " and weights of ", each.dtype());
+    }
   const int64_t features = weights[0].ih.size(1), given = x.size(x.ndim() - 1);
   DNN_CHECK(given == features, ValueError, s.layer, ": expected input of ", features,
             " features (input_size) in its last dimension, got shape ", x.shape(), "; use input_size=", given);
@@ -77,6 +82,15 @@ void check_state(const RecurrentSettings& s, const char* name, const Tensor& sta
                           state.shape(), advice));
 }
 
+void check_states(const RecurrentSettings& s, const Tensor& x, const Tensor& h0, const Tensor& c0, const Sizes& sizes) {
+  const int64_t states = s.layers * s.directions();
+  const bool alone = x.ndim() == 2;
+  const int64_t batch = x.size(s.batch_first ? 0 : 1), other = alone ? -1 : x.size(s.batch_first ? 1 : 0);
+  const auto shape = [&](int64_t n) { return alone ? Shape{states, n} : Shape{states, batch, n}; };
+  check_state(s, "h0", h0, x, shape(sizes.output), other);
+  check_state(s, "c0", c0, x, shape(sizes.hidden), other);
+}
+
 void check_lengths(const RecurrentSettings& s, const Tensor& x, const std::vector<int64_t>& lengths) {
   DNN_CHECK(x.ndim() == 3, ValueError, s.layer, ": lengths are those of a batch: expected an input of 3 dimensions, got shape ", x.shape());
   const int64_t batch = x.size(s.batch_first ? 0 : 1), steps = x.size(s.batch_first ? 1 : 0);
@@ -94,11 +108,6 @@ void check_lengths(const RecurrentSettings& s, const Tensor& x, const std::vecto
 }
 
 // --- Layers -----------------------------------------------------------------------------------------------------------
-
-RecurrentWeights contiguous_weights(const RecurrentWeights& w) {
-  const auto dense = [](const Tensor& x) { return x.defined() ? contiguous(x) : x; };
-  return {dense(w.ih), dense(w.hh), dense(w.bias_ih), dense(w.bias_hh), dense(w.projection), dense(w.peephole)};
-}
 
 Tensor dropped(const Tensor& x, double p) {
   if (p == 0) return x;
@@ -118,11 +127,8 @@ RecurrentResult run_layers(const RecurrentSettings& s, const Tensor& rows, const
       return contiguous(s.layers == 1 ? states : slice(states, 0, l * directions, (l + 1) * directions, 1));
     };
     LayerInputs inputs{x, own(h0), own(c0), {}};
-    for (int64_t d = 0; d < directions; ++d) {
-      const RecurrentWeights& w = weights[static_cast<size_t>(l * directions + d)];
-      check_weights(s, w, x.size(1), sizes);
-      inputs.weights.push_back(contiguous_weights(w));
-    }
+    for (int64_t d = 0; d < directions; ++d)
+      inputs.weights.push_back(mapped(weights[static_cast<size_t>(l * directions + d)], [](const Tensor& x) { return contiguous(x); }));
     const RecurrentResult out = recurrent_layer(layer, inputs);
     hs.push_back(out.h);
     if (out.c.defined()) cs.push_back(out.c);
@@ -159,24 +165,17 @@ template <class Fn>
 RecurrentResult in_working_dtype(const Tensor& x, const Tensor& h0, const Tensor& c0, const std::vector<RecurrentWeights>& weights,
                                  Fn&& fn) {
   if (!is_half(x.dtype())) return fn(x, h0, c0, weights);
-  const auto wide = [&](const Tensor& t) { return t.defined() && t.dtype() == x.dtype() ? to_dtype(t, DType::Float32) : t; };
   const auto narrow = [&](const Tensor& t) { return t.defined() ? to_dtype(t, x.dtype()) : t; };
   std::vector<RecurrentWeights> all;
-  for (const RecurrentWeights& w : weights)
-    all.push_back({wide(w.ih), wide(w.hh), wide(w.bias_ih), wide(w.bias_hh), wide(w.projection), wide(w.peephole)});
-  const RecurrentResult out = fn(wide(x), wide(h0), wide(c0), all);
+  for (const RecurrentWeights& w : weights) all.push_back(mapped(w, as_float));
+  const RecurrentResult out = fn(as_float(x), as_float(h0), as_float(c0), all);
   return {narrow(out.y), narrow(out.h), narrow(out.c)};
 }
 
 RecurrentResult run_batch(const RecurrentSettings& s, const Tensor& x, const Tensor& h0, const Tensor& c0,
-                          const std::vector<RecurrentWeights>& weights, const std::optional<std::vector<int64_t>>& lengths) {
-  const Sizes sizes = checked_sizes(s, weights);
-  check_input(s, x, weights);
+                          const std::vector<RecurrentWeights>& weights, const Sizes& sizes,
+                          const std::optional<std::vector<int64_t>>& lengths) {
   const int64_t batch = x.size(s.batch_first ? 0 : 1), steps = x.size(s.batch_first ? 1 : 0);
-  const int64_t states = s.layers * s.directions();
-  check_state(s, "h0", h0, x, {states, batch, sizes.output}, steps);
-  check_state(s, "c0", c0, x, {states, batch, sizes.hidden}, steps);
-  if (lengths) check_lengths(s, x, *lengths);
   const bool padded = lengths && std::any_of(lengths->begin(), lengths->end(), [&](int64_t length) { return length < steps; });
   return in_working_dtype(x, h0, c0, weights, [&](const Tensor& x, const Tensor& h, const Tensor& c, const auto& w) {
     RecurrentResult out = padded ? run_lengths(s, x, h, c, w, sizes, *lengths)
@@ -193,18 +192,16 @@ RecurrentResult recurrent(const RecurrentSettings& s, const Tensor& x, const Ten
                           const std::vector<RecurrentWeights>& weights, const std::optional<std::vector<int64_t>>& lengths) {
   DNN_CHECK(x.ndim() == 2 || x.ndim() == 3, ValueError, s.layer, ": expected an input of 3 dimensions, ",
             s.batch_first ? "(batch, steps, features)" : "(steps, batch, features)", ", or of 2, (steps, features), got shape ", x.shape());
-  if (x.ndim() == 3) return run_batch(s, x, h0, c0, weights, lengths);
-  if (lengths) check_lengths(s, x, *lengths);
   const Sizes sizes = checked_sizes(s, weights);
-  const int64_t states = s.layers * s.directions();
-  check_state(s, "h0", h0, x, {states, sizes.output}, -1);
-  check_state(s, "c0", c0, x, {states, sizes.hidden}, -1);
+  check_input(s, x, weights);
+  check_states(s, x, h0, c0, sizes);
+  if (lengths) check_lengths(s, x, *lengths);
+  if (x.ndim() == 3) return run_batch(s, x, h0, c0, weights, sizes, lengths);
   RecurrentSettings one = s;
   one.batch_first = false;
   const auto batched = [](const Tensor& t) { return t.defined() ? unsqueeze(t, 1) : t; };
   const auto alone = [](const Tensor& t) { return t.defined() ? sole_name(squeeze(t, 1)) : t; };
-  check_input(s, x, weights);
-  const RecurrentResult out = run_batch(one, unsqueeze(x, 1), batched(h0), batched(c0), weights, {});
+  const RecurrentResult out = run_batch(one, unsqueeze(x, 1), batched(h0), batched(c0), weights, sizes, {});
   return {alone(out.y), alone(out.h), alone(out.c)};
 }
 

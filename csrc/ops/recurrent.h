@@ -1,6 +1,7 @@
 // Recurrent networks over whole sequences: layers, directions and dropout between layers. Semantics and defaults are PyTorch's.
 #pragma once
 
+#include <array>
 #include <optional>
 #include <vector>
 
@@ -27,6 +28,28 @@ struct RecurrentWeights {
   Tensor projection;        // LSTM: (P, H)
   Tensor peephole;          // LSTM: (3, H), of the gates i, f, o
 };
+
+// The order of lists of weights: those Python gives, and the edges of a layer's node.
+inline constexpr std::array kWeightOrder{&RecurrentWeights::ih,      &RecurrentWeights::hh,         &RecurrentWeights::bias_ih,
+                                         &RecurrentWeights::bias_hh, &RecurrentWeights::projection, &RecurrentWeights::peephole};
+inline constexpr size_t kWeightsPerDirection = kWeightOrder.size();
+
+// The i-th weight is make(i).
+template <class Fn>
+RecurrentWeights weights_from(Fn&& make) {
+  RecurrentWeights made;
+  for (size_t i = 0; i < kWeightsPerDirection; ++i) made.*kWeightOrder[i] = make(i);
+  return made;
+}
+
+// Those there are become fn(weight).
+template <class Fn>
+RecurrentWeights mapped(const RecurrentWeights& w, Fn&& fn) {
+  return weights_from([&](size_t i) {
+    const Tensor& each = w.*kWeightOrder[i];
+    return each.defined() ? fn(each) : each;
+  });
+}
 
 struct RecurrentResult {
   Tensor y;     // (T, B, directions P) or batch first; the rows of a packed input

@@ -223,7 +223,7 @@ class RecurrentNode final : public Node {
     outputs = 3;
     saved_->kept = std::move(kept);
     saved_->y = Saved::output(out.y);
-    for (const Tensor& input : in.all()) saved_->inputs.push_back(input.defined() ? Saved::input(input) : Saved());
+    for (const Tensor& input : in.all()) saved_->inputs.push_back(saved(input));
   }
 
   Grads backward(const Grads& grads) override {
@@ -243,13 +243,7 @@ class RecurrentNode final : public Node {
   };
 
   LayerInputs inputs() const {
-    const auto at = [&](size_t i) { return saved_->inputs[i].get(*this); };
-    LayerInputs in{at(0), at(1), at(2), {}};
-    for (size_t d = 0; d < directions_; ++d) {
-      const size_t i = kFirstWeight + d * kWeightsPerDirection;
-      in.weights.push_back({at(i), at(i + 1), at(i + 2), at(i + 3), at(i + 4), at(i + 5)});
-    }
-    return in;
+    return inputs_from(directions_, [&](size_t i) { return saved_->inputs[i].get(*this); });
   }
 
   // Only what is needed further up is computed by ops that record themselves.
@@ -262,7 +256,7 @@ class RecurrentNode final : public Node {
       wanted.push_back(given[i]);
       numbers.push_back(i);
     }
-    const RecurrentResult made = recurrent_by_steps(layer_, from_list(given));
+    const RecurrentResult made = recurrent_by_steps(layer_, inputs_from(directions_, [&](size_t i) { return given[i]; }));
     std::vector<Tensor> roots, weights;
     const Tensor outputs[] = {made.y, made.h, made.c};
     for (size_t i = 0; i < 3; ++i) {
@@ -281,13 +275,6 @@ class RecurrentNode final : public Node {
     const Tensor y = x.detach();
     record("recurrent", y, {&x}, [](const Node&, const Tensor& g) -> Grads { return {g}; });
     return y;
-  }
-
-  LayerInputs from_list(const std::vector<Tensor>& list) const {
-    LayerInputs in{list[0], list[1], list[2], {}};
-    for (size_t i = kFirstWeight; i < list.size(); i += kWeightsPerDirection)
-      in.weights.push_back({list[i], list[i + 1], list[i + 2], list[i + 3], list[i + 4], list[i + 5]});
-    return in;
   }
 
   Grads fused(const LayerInputs& in, const Grads& given) const {
@@ -383,7 +370,7 @@ bool any_recorded(const std::vector<Tensor>& inputs) {
 std::vector<Tensor> LayerInputs::all() const {
   std::vector<Tensor> list{x, h0, c0};
   for (const RecurrentWeights& w : weights)
-    for (const Tensor* each : {&w.ih, &w.hh, &w.bias_ih, &w.bias_hh, &w.projection, &w.peephole}) list.push_back(*each);
+    for (const auto weight : kWeightOrder) list.push_back(w.*weight);
   return list;
 }
 

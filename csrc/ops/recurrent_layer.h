@@ -52,8 +52,16 @@ struct LayerInputs {
 
   std::vector<Tensor> all() const;  // in the order of the node's edges
 };
-inline constexpr int kWeightsPerDirection = 6;
-inline constexpr int kFirstWeight = 3;  // after x, h0, c0
+inline constexpr size_t kFirstWeight = 3;  // after x, h0, c0
+
+// The i-th of `all()` is make(i).
+template <class Fn>
+LayerInputs inputs_from(size_t directions, Fn&& make) {
+  LayerInputs in{make(0), make(1), make(2), {}};
+  for (size_t d = 0; d < directions; ++d)
+    in.weights.push_back(weights_from([&](size_t i) { return make(kFirstWeight + d * kWeightsPerDirection + i); }));
+  return in;
+}
 
 // y (rows, directions P), h and c (directions, B, ...).
 RecurrentResult recurrent_layer(const RecurrentLayer& layer, const LayerInputs& inputs);
