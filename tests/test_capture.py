@@ -54,6 +54,45 @@ def test_every_layer(layer):
     runs(trained(mlp(layer), adam))
 
 
+class WithNothing(nn.Module):
+    """A layer of parameters some of which have no elements, and a gradient nevertheless."""
+
+    def __init__(self):
+        super().__init__()
+        self.few, self.none, self.unused = nn.Linear(0, 7), nn.Parameter(dnn.zeros(0, 7)), nn.Parameter(dnn.zeros(0))
+
+    def forward(self, x):
+        return x + self.few(x[:, :0]) + self.none.sum()
+
+
+@pytest.mark.parametrize("make", [adam, lambda p: optim.SGD(p, lr=0.1, momentum=0.9)], ids=["Adam", "SGD"])
+@pytest.mark.parametrize("clears", [{}, {"set_to_none": False}], ids=["None", "zero"])
+def test_parameters_without_elements(make, clears):
+    def build():
+        net = mlp(WithNothing)()
+        step = training(net, make(net.parameters()), **clears)
+        return step, batch, lambda: (state(net), [p.grad is not None and tuple(p.grad.shape) for p in net.parameters()])
+
+    runs(build)
+
+
+def test_a_gradient_that_is_returned_and_cleared():
+    def build():
+        net = mlp()()
+        optimizer = adam(net.parameters())
+
+        def step(x, t):
+            F.cross_entropy(net(x), t).backward()
+            found = tuple(p.grad for p in net.parameters())
+            optimizer.step()
+            optimizer.zero_grad()
+            return found
+
+        return step, batch, lambda: state(net)
+
+    runs(build)
+
+
 LOOKING = {"multilabel_margin_loss"}  # at values of its arguments, on the host
 
 

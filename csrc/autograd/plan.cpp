@@ -181,6 +181,24 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
   if (std::any_of(leaves_.begin(), leaves_.end(), [](const Leaf& leaf) { return leaf.needs_grad; }))
     for (const Leaf& leaf : leaves_) grads_before.push_back(leaf.tensor->grad);
 
+  const auto storage_at = [&](const Place& place) {
+    const auto index = static_cast<size_t>(place.index);
+    switch (place.kind) {
+      case Place::Input:
+        return inputs[index].storage();
+      case Place::Grad:
+        return grads_before[index]->storage;
+      case Place::Arena:
+        return room.arena;
+      case Place::Kept:
+        return room.kept[index];
+      case Place::Output:
+        return outputs[index];
+      default:
+        return make_ref<Storage>(0);  // of a gradient without elements
+    }
+  };
+
   for (const Action& action : actions_) {
     const auto index = static_cast<size_t>(action.index);
     switch (action.kind) {
@@ -196,9 +214,9 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
         break;
       case Action::SetGrad: {
         const Gradient& grad = grads_[index];
-        const Ref<Storage>& storage = grad.place.kind == Place::Kept ? room.kept[static_cast<size_t>(grad.place.index)] : room.arena;
         const int64_t offset = grad.place.offset / static_cast<int64_t>(itemsize(grad.dtype));
-        leaves_[static_cast<size_t>(grad.leaf)].tensor->grad = make_ref<TensorImpl>(storage, offset, grad.shape, grad.strides, grad.dtype);
+        leaves_[static_cast<size_t>(grad.leaf)].tensor->grad =
+            make_ref<TensorImpl>(storage_at(grad.place), offset, grad.shape, grad.strides, grad.dtype);
         break;
       }
       case Action::Optimize:
@@ -215,14 +233,10 @@ std::vector<Tensor> Plan::run(const std::vector<Tensor>& inputs) {
       continue;
     }
     const auto index = static_cast<size_t>(result.place.index);
-    const Ref<Storage>& storage = result.place.kind == Place::Output ? outputs[index]
-                                  : result.place.kind == Place::Kept ? room.kept[index]
-                                  : result.place.kind == Place::Grad ? grads_before[index]->storage
-                                                                     : inputs[index].storage();
     int64_t offset = result.place.offset / static_cast<int64_t>(itemsize(result.dtype));
     if (result.place.kind == Place::Input) offset += inputs[index].impl()->offset;
     if (result.place.kind == Place::Grad) offset += grads_before[index]->offset;
-    results.emplace_back(make_ref<TensorImpl>(storage, offset, result.shape, result.strides, result.dtype));
+    results.emplace_back(make_ref<TensorImpl>(storage_at(result.place), offset, result.shape, result.strides, result.dtype));
   }
   return results;
 }

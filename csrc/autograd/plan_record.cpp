@@ -222,11 +222,14 @@ void StepRecorder::set_grad(TensorImpl& tensor, const Tensor& grad) {
     return;
   }
   state.set = true;
-  const Found found = find(grad.storage()->data());
-  if (found.made < 0 || made_[static_cast<size_t>(found.made)].constant) return refuse("grad is set to a tensor from outside the step");
-  const int64_t offset = grad.impl()->offset * static_cast<int64_t>(itemsize(grad.dtype()));
+  Place place;  // stays Fixed where there are no elements
+  if (grad.numel() > 0) {
+    const Found found = find(grad.storage()->data());
+    if (found.made < 0 || made_[static_cast<size_t>(found.made)].constant) return refuse("grad is set to a tensor from outside the step");
+    place = {Place::Arena, found.made, grad.impl()->offset * static_cast<int64_t>(itemsize(grad.dtype()))};
+  }
   plan_->actions_.push_back({Plan::Action::SetGrad, static_cast<int32_t>(plan_->grads_.size())});
-  plan_->grads_.push_back({state.index, {Place::Arena, found.made, offset}, grad.shape(), grad.strides(), grad.dtype()});
+  plan_->grads_.push_back({state.index, place, grad.shape(), grad.strides(), grad.dtype()});
 }
 
 bool StepRecorder::optimizes(OptimizerStep& optimizer) {
@@ -289,7 +292,7 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
   }
   compute_constants(places);
   for (const Plan::Gradient& grad : plan.grads_)  // optimizers read them without a launch
-    made_[static_cast<size_t>(grad.place.index)].last = static_cast<int>(plan.actions_.size());
+    if (grad.place.kind == Place::Arena) made_[static_cast<size_t>(grad.place.index)].last = static_cast<int>(plan.actions_.size());
 
   join(places);
   plan.buffers_.resize(made_.size());
@@ -315,7 +318,8 @@ Ref<Plan> StepRecorder::finish(const std::vector<Tensor>& results) {
 // A number that a launch fills in is the same every time: it is filled in once, here, and its launch is dropped.
 void StepRecorder::compute_constants(const std::vector<Place>& places) {
   std::vector<bool> is_grad(made_.size(), false);
-  for (const Plan::Gradient& grad : plan_->grads_) is_grad[static_cast<size_t>(grad.place.index)] = true;
+  for (const Plan::Gradient& grad : plan_->grads_)
+    if (grad.place.kind == Place::Arena) is_grad[static_cast<size_t>(grad.place.index)] = true;
   const auto constant_of = [&](const Plan::Action& action) {  // the storage, or -1
     if (!Plan::is_launch(action) || plan_->launches_[static_cast<size_t>(action.index)].kernel != kernel::fill.index) return -1;
     const std::vector<Seen>& operands = seen_[static_cast<size_t>(action.index)].operands;
