@@ -179,6 +179,12 @@ def test_multinomial():
     assert abs(np.mean(first == 2) - 0.75) < 5 * np.sqrt(0.1875 / 20_000)
 
 
+@pytest.mark.parametrize("replacement", [False, True])
+def test_multinomial_of_no_row(replacement):
+    assert dnn.zeros(0, 5).multinomial(2, replacement).shape == (0, 2)
+    assert dnn.zeros(0, 5).multinomial(2, replacement).dtype == dnn.int64
+
+
 def test_normal():
     dnn.manual_seed(4)
     mean = tensor(np.array([[0.0], [100.0]]))
@@ -255,6 +261,7 @@ MISUSE = [
     (lambda x: x.lerp(x.double(), 0.5), TypeError, "lerp: expected floating tensors of one dtype"),
     (lambda x: (x - 1).multinomial(1), ValueError, "multinomial: expected finite weights"),
     (lambda x: (x + 1).multinomial(4), ValueError, "multinomial: cannot draw 4 times"),
+    (lambda x: dnn.zeros(0, 3).multinomial(4), ValueError, "multinomial: cannot draw 4 times without replacement from 3 classes"),
     (lambda x: dnn.normal(x, -1.0), ValueError, "normal: expected std >= 0"),
     (lambda x: dnn.normal(1.0, 1.0), TypeError, "normal: expected size"),
     (lambda x: dnn.cdist(x, x.t()), ValueError, "cdist: expected rows of one length"),

@@ -161,7 +161,9 @@ Tensor multinomial(const Tensor& weights, int64_t count, bool replacement, const
   DNN_CHECK(holds((w >= 0.0) & unary(UnaryOp::isfinite, w)) && holds(total > 0.0), ValueError,
             "multinomial: expected finite weights of at least 0 with a sum above 0");
   if (!replacement) {
-    const int64_t possible = host_value<int64_t>("multinomial", reduce(ReduceOp::min, sum(w > 0.0, {last}), {}, false));
+    const Tensor positive = sum(w > 0.0, {last});
+    const bool none = positive.numel() == 0;
+    const int64_t possible = none ? classes : host_value<int64_t>("multinomial", reduce(ReduceOp::min, positive, {}, false));
     DNN_CHECK(count <= possible, ValueError, "multinomial: cannot draw ", count, " times without replacement from ", possible,
               " classes of weight above 0");
     const Tensor uniform = random(RandomOp::uniform, w.shape(), DType::Float64, 0, 1, 0, 0, generator);
