@@ -178,6 +178,18 @@ ERRORS = [
     (rnn.pad_sequence, ([3],), TypeError, "pad_sequence: expected a Tensor as sequence, got int"),
     (rnn.pad_sequence, ([dnn.zeros(2, 3), dnn.zeros(2)],), ValueError, r"that differ in length alone, got \[\(2, 3\), \(2,\)\]"),
     (rnn.pad_sequence, ([dnn.zeros(())],), ValueError, r"of shape \(length, ...\)"),
+    (
+        partial(rnn.pad_sequence, padding_value="a"),
+        ([ONE],),
+        TypeError,
+        "^pad_sequence: expected padding_value as a number, got str",
+    ),
+    (
+        partial(rnn.pad_packed_sequence, padding_value=None),
+        (PACKED,),
+        TypeError,
+        "^pad_packed_sequence: expected padding_value as a number, got NoneType",
+    ),
     (partial(rnn.pad_sequence, padding_side="top"), ([ONE],), ValueError, "padding_side 'right' or 'left', got 'top'"),
     (rnn.unpad_sequence, (ONE, [1]), ValueError, "unpad_sequence: expected 2 lengths, got 1"),
     (rnn.unpad_sequence, (ONE, [1, 5]), ValueError, "expected lengths from 0 to 4, got 1 to 5"),

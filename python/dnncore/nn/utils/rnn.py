@@ -6,6 +6,7 @@ Layers take padded batches with ``lengths=`` as well, in any order and without p
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -148,8 +149,10 @@ def _runs(counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return run, np.arange(run.size) - (np.cumsum(counts) - counts)[run]
 
 
-def _spread(data: Tensor, rows: np.ndarray, shape: tuple[int, ...], value: float) -> Tensor:
+def _spread(op: str, data: Tensor, rows: np.ndarray, shape: tuple[int, ...], value: float) -> Tensor:
     """Return `value` everywhere but in the rows of the first two dimensions that hold `data`."""
+    if not isinstance(value, Real):
+        raise TypeError(f"{op}: expected padding_value as a number, got {type(value).__name__}")
     total = shape[0] * shape[1]
     padded = _core.full((total, *shape[2:]), value, dtype=data.dtype)
     return padded.index_copy(0, _integers(rows), data).reshape(shape)
@@ -279,7 +282,7 @@ def pad_packed_sequence(
     ValueError
         If `total_length` is below the longest length, or the batch sizes do not fit the data.
     TypeError
-        If `sequence` is no PackedSequence, or `total_length` no whole number.
+        If `sequence` is no PackedSequence, `padding_value` no number, or `total_length` no whole number.
 
     Examples
     --------
@@ -299,7 +302,7 @@ def pad_packed_sequence(
         raise ValueError(f"{op}: expected total_length of at least {longest}, the longest length, got {total_length}")
     rows = place * steps + step if batch_first else step * batch + place
     shape = (batch, steps) if batch_first else (steps, batch)
-    return _spread(sequence.data, rows, (*shape, *sequence.data.shape[1:]), padding_value), _integers(lengths)
+    return _spread(op, sequence.data, rows, (*shape, *sequence.data.shape[1:]), padding_value), _integers(lengths)
 
 
 def _checked_sequences(op: str, sequences: Iterable[Tensor]) -> list[Tensor]:
@@ -339,6 +342,8 @@ def pad_sequence(
     ------
     ValueError
         If there is no sequence, or they differ in more than their length.
+    TypeError
+        If a sequence is no tensor, or `padding_value` no number.
 
     Examples
     --------
@@ -358,7 +363,7 @@ def pad_sequence(
         step = step + (steps - lengths)[place]
     rows = place * steps + step if batch_first else step * batch + place
     shape = (batch, steps) if batch_first else (steps, batch)
-    return _spread(_core.cat(found, 0), rows, (*shape, *found[0].shape[1:]), padding_value)
+    return _spread(op, _core.cat(found, 0), rows, (*shape, *found[0].shape[1:]), padding_value)
 
 
 def unpad_sequence(padded_sequences: Tensor, lengths: Sequence[int] | Tensor, batch_first: bool = False) -> list[Tensor]:
