@@ -9,10 +9,9 @@ from typing import Literal
 
 import click
 
-from dnncore import _core
 from dnncore.cli import text
 from dnncore.cli.text import TextSource
-from dnncore.cli.train import Config, finish, optimizer, writable_folder
+from dnncore.cli.train import Config, finish, optimizer, prepare
 from dnncore.cli.use import opened
 from dnncore.model import Model
 from dnncore.models import LanguageModel
@@ -38,10 +37,7 @@ class CharLstmConfig(Config):
 
 def train_char_lstm(config: CharLstmConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
     """Train, judge on the end of the text, write what `train mlp` does to `out`, print a sample; return the exit status."""
-    folder = writable_folder(out)
-    if threads is not None:
-        _core.set_num_threads(threads)
-    _core.manual_seed(config.seed)
+    folder = prepare(out, threads, config.seed)
     source, train, chosen, test = text.load(config.data, config.encoding, config.length, config.validation)
     started = time.perf_counter()
     network = LanguageModel(

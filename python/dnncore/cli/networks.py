@@ -8,12 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from dnncore import _core, models
+from dnncore import models
 from dnncore.cli import images
 from dnncore.cli.augmentation import augmentation
 from dnncore.cli.images import ImageSource
 from dnncore.cli.rows import Rows
-from dnncore.cli.train import Config, finish, optimizer, writable_folder
+from dnncore.cli.train import Config, finish, optimizer, prepare
 from dnncore.data import DataLoader, TensorDataset, stratified_split
 from dnncore.data.augment import Compose, Normalize, Transform
 from dnncore.model import Model
@@ -47,10 +47,7 @@ def build(name: str, classes: int, channels: int, size: int) -> Module:
 
 def train_network(config: NetworkConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
     """Train, judge on held-out data, and write the model, its record and its curve to `out`; return the exit status."""
-    folder = writable_folder(out)
-    if threads is not None:
-        _core.set_num_threads(threads)
-    _core.manual_seed(config.seed)
+    folder = prepare(out, threads, config.seed)
     transforms = [augmentation(text) for text in config.augment]
     size = _SIZES.get(config.model, 32) if config.size is None else config.size
     source, train, test = images.load(config.data, size, normalize=True)

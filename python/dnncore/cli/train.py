@@ -71,10 +71,7 @@ def mlp(config: MlpConfig, inputs: int, outputs: int) -> Sequential:
 
 def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
     """Train, judge on held-out data, and write the model, its record and its curve to `out`; return the exit status."""
-    folder = writable_folder(out)
-    if threads is not None:
-        _core.set_num_threads(threads)
-    _core.manual_seed(config.seed)
+    folder = prepare(out, threads, config.seed)
     source, train, test = _loaded(config)
     started = time.perf_counter()
     model = Model(mlp(config, source.features, 1 if source.classes is None else len(source.classes)))
@@ -118,7 +115,16 @@ def optimizer(config: Config, module: Module) -> Optimizer:
     return SGD(module.parameters(), lr=lr, momentum=config.momentum)
 
 
-def writable_folder(out: str | os.PathLike[str]) -> Path:
+def prepare(out: str | os.PathLike[str], threads: int | None, seed: int) -> Path:
+    """Set threads and seed, and return the folder to write to, which can be written to."""
+    folder = _writable_folder(out)
+    if threads is not None:
+        _core.set_num_threads(threads)
+    _core.manual_seed(seed)
+    return folder
+
+
+def _writable_folder(out: str | os.PathLike[str]) -> Path:
     """Make the folder and try it, so that an unwritable one is refused before the training and not after."""
     folder = Path(out)
     try:
