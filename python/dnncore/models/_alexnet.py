@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes, checked_size
+from dnncore.models.classifier import Classifier, checked_size
 from dnncore.nn import init
 
 _LEAST = 63  # pixels, for one pixel in the last pooling
@@ -50,7 +51,7 @@ class AlexNet(Classifier):
         hidden: int = 4096,
     ) -> None:
         super().__init__()
-        checked_classes("AlexNet", num_classes, in_channels)
+        check_at_least("AlexNet", 1, num_classes=num_classes, in_channels=in_channels)
         if variant not in ("single", "original"):
             raise ValueError(f"AlexNet: expected variant 'single' or 'original', got {variant!r}")
         original = variant == "original"

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import dnncore as dnn
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes, checked_size, replace_head
+from dnncore.models.classifier import Classifier, checked_size, replace_head
 from dnncore.nn import functional, init
 
 _LEAST = 15  # pixels
@@ -152,7 +153,7 @@ class GoogLeNet(Classifier):
         kernel_5x5: bool = False,
     ) -> None:
         super().__init__()
-        checked_classes("GoogLeNet", num_classes, in_channels)
+        check_at_least("GoogLeNet", 1, num_classes=num_classes, in_channels=in_channels)
         self.conv1 = _conv(in_channels, 64, 7, batch_norm, stride=2, padding=3)
         self.maxpool1 = _pool(3) if batch_norm else nn.Sequential(_pool(3), _local_response())
         self.conv2 = _conv(64, 64, 1, batch_norm)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
 
 M = TypeVar("M", bound=nn.Module)
@@ -142,8 +143,7 @@ def replace_head(module: M, num_classes: int) -> M:
     >>> model.head[-1]
     Linear(in_features=84, out_features=5, bias=True)
     """
-    if num_classes < 1:
-        raise ValueError(f"replace_head: expected num_classes of at least 1, got {num_classes}")
+    check_at_least("replace_head", 1, num_classes=num_classes)
     parts = [part for part in getattr(module, "head", module).modules() if not list(part.children())]
     last = next((part for part in reversed(parts) if part.state_dict()), None)
     if not isinstance(last, nn.Linear) or not hasattr(module, "head"):
@@ -175,10 +175,3 @@ def checked_size(name: str, input: Tensor, least: int) -> Tensor:
             f"for instance with nn.functional.interpolate(x, size=({least}, {least}), mode='bilinear')"
         )
     return input
-
-
-def checked_classes(name: str, num_classes: int, in_channels: int) -> None:
-    """Refuse numbers of classes or channels below 1."""
-    for what, value in (("num_classes", num_classes), ("in_channels", in_channels)):
-        if value < 1:
-            raise ValueError(f"{name}: expected {what} of at least 1, got {value}")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes
+from dnncore.models.classifier import Classifier
 from dnncore.models.lenet_layers import LeNetC3, RbfOutput, ScaledTanh, Subsampling2d, class_codes, draw_historic
 
 _OPTIONS = {
@@ -79,7 +80,7 @@ class LeNet5(Classifier):
         output: Literal["linear", "rbf"] = "linear",
     ) -> None:
         super().__init__()
-        checked_classes("LeNet5", num_classes, in_channels)
+        check_at_least("LeNet5", 1, num_classes=num_classes, in_channels=in_channels)
         given = {"connections": connections, "subsampling": subsampling, "activation": activation, "output": output}
         for name, value in given.items():
             if value not in _OPTIONS[name]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar, Literal
 
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes
+from dnncore.models.classifier import Classifier
 from dnncore.nn import init
 from dnncore.nn.container import run_in_order
 
@@ -146,7 +147,7 @@ class ResNet(Residual):
         self, depth: Literal[18, 34, 50, 101, 152], num_classes: int = 1000, *, in_channels: int = 3, cifar_stem: bool = False
     ) -> None:
         super().__init__()
-        checked_classes("ResNet", num_classes, in_channels)
+        check_at_least("ResNet", 1, num_classes=num_classes, in_channels=in_channels)
         if depth not in _BLOCKS:
             raise ValueError(f"ResNet: expected depth 18, 34, 50, 101 or 152, got {depth!r}; 20, 32, 44, 56: CifarResNet")
         bottleneck = depth >= 50

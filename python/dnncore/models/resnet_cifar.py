@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 import dnncore as dnn
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import checked_classes
 from dnncore.models.resnet import BasicBlock, Residual, conv3x3, draw, projection
 
 
@@ -67,7 +67,7 @@ class CifarResNet(Residual):
 
     def __init__(self, depth: int, num_classes: int = 10, *, in_channels: int = 3, shortcut: Literal["A", "B"] = "A") -> None:
         super().__init__()
-        checked_classes("CifarResNet", num_classes, in_channels)
+        check_at_least("CifarResNet", 1, num_classes=num_classes, in_channels=in_channels)
         if depth < 8 or depth % 6 != 2:
             raise ValueError(f"CifarResNet: expected depth 6 n + 2 such as 20, 32, 44 or 56, got {depth}")
         if shortcut not in ("A", "B"):

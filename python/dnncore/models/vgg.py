@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, Literal
 
 from dnncore import nn
+from dnncore._checks import check_at_least
 from dnncore._core import Tensor
-from dnncore.models.classifier import Classifier, checked_classes, checked_size
+from dnncore.models.classifier import Classifier, checked_size
 from dnncore.nn import init
 
 _LEAST = 32  # pixels: five poolings
@@ -56,7 +57,7 @@ class VGG(Classifier):
         hidden: int = 4096,
     ) -> None:
         super().__init__()
-        checked_classes("VGG", num_classes, in_channels)
+        check_at_least("VGG", 1, num_classes=num_classes, in_channels=in_channels)
         if depth not in _CONVOLUTIONS:
             raise ValueError(f"VGG: expected depth 11, 13, 16 or 19, got {depth!r}")
         self.features = _columns(depth, in_channels, batch_norm)

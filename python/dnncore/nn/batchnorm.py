@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, ClassVar, TypeVar
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import init
 from dnncore.nn.lazy import LazyModuleMixin
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter, UninitializedBuffer, UninitializedParameter
 

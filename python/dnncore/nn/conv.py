@@ -7,9 +7,9 @@ import operator
 from typing import Any, ClassVar, TypeAlias
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import init
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
 

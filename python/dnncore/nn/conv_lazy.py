@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn.conv import Conv1d, Conv2d, Conv3d, ConvNd, Sizes
 from dnncore.nn.conv_transpose import ConvTranspose1d, ConvTranspose2d, ConvTranspose3d
 from dnncore.nn.lazy import LazyModuleMixin, materialize
-from dnncore.nn.linear import checked_size
 from dnncore.nn.parameter import UninitializedParameter
 
 

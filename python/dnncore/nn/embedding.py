@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from dnncore import _core
-from dnncore._checks import check_tensors
+from dnncore._checks import check_tensors, checked_size
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.nn import _functional_embedding as F
 from dnncore.nn import functional, init
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
 

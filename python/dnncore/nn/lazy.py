@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
-from dnncore.nn.linear import Linear, checked_size
+from dnncore.nn.linear import Linear
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter, UninitializedParameter, is_lazy
 

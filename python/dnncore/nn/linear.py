@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from typing import Any
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import functional, init
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
-
-
-def checked_size(layer: str, name: str, size: object) -> int:
-    """Return `size` if it is a whole number of at least 0."""
-    if isinstance(size, bool) or not hasattr(size, "__index__"):
-        raise TypeError(f"{layer}: expected {name} of type int, got {type(size).__name__}")
-    number = operator.index(size)
-    if number < 0:
-        raise ValueError(f"{layer}: expected {name} of at least 0, got {name}={number}")
-    return number
 
 
 class Linear(Module):

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import _functional_norm as functional
 from dnncore.nn import init
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
 

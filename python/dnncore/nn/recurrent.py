@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any, ClassVar, TypeAlias
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import init
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
 from dnncore.nn.utils.rnn import PackedSequence
@@ -21,14 +21,6 @@ States: TypeAlias = tuple[Tensor | None, Tensor | None]  # h and c as an LSTM ta
 
 # What the native call takes of each layer and direction, in this order; None where there is none.
 WEIGHTS = ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr", "weight_ch")
-
-
-def checked_units(layer: str, hidden_size: object) -> int:
-    """Return the number of hidden units if it is a whole number of at least 1."""
-    units = checked_size(layer, "hidden_size", hidden_size)
-    if units == 0:
-        raise ValueError(f"{layer}: expected hidden_size of at least 1, got hidden_size=0")
-    return units
 
 
 def checked_nonlinearity(layer: str, nonlinearity: str) -> str:
@@ -77,16 +69,14 @@ class RNNBase(Module):
     ) -> None:
         super().__init__()
         self.input_size = checked_size(self._layer, "input_size", input_size)
-        self.hidden_size = checked_units(self._layer, hidden_size)
-        self.num_layers = checked_size(self._layer, "num_layers", num_layers)
+        self.hidden_size = checked_size(self._layer, "hidden_size", hidden_size, 1)
+        self.num_layers = checked_size(self._layer, "num_layers", num_layers, 1)
         self.bias = bool(bias)
         self.batch_first = bool(batch_first)
         self.dropout = self._checked_dropout(dropout)
         self.bidirectional = bool(bidirectional)
         self.proj_size = checked_size(self._layer, "proj_size", proj_size)
         self.peephole = bool(peephole)
-        if self.num_layers == 0:
-            raise ValueError(f"{self._layer}: expected num_layers of at least 1, got num_layers=0")
         if self.proj_size >= self.hidden_size:
             limit = f"below hidden_size={self.hidden_size}"
             raise ValueError(f"{self._layer}: expected proj_size {limit}, or 0 for none, got proj_size={self.proj_size}")
@@ -283,7 +273,15 @@ class LSTM(RNNBase):
         peephole: bool = False,
     ) -> None:
         super().__init__(
-            *(input_size, hidden_size, num_layers, bias, batch_first, dropout, bidirectional, device, dtype),
+            input_size,
+            hidden_size,
+            num_layers,
+            bias,
+            batch_first,
+            dropout,
+            bidirectional,
+            device,
+            dtype,
             proj_size=proj_size,
             peephole=peephole,
         )

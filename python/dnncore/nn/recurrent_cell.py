@@ -6,12 +6,12 @@ import math
 from typing import Any, ClassVar
 
 from dnncore import _core
+from dnncore._checks import checked_size
 from dnncore._core import Tensor
 from dnncore.nn import init
-from dnncore.nn.linear import checked_size
 from dnncore.nn.module import Module
 from dnncore.nn.parameter import Parameter
-from dnncore.nn.recurrent import States, checked_nonlinearity, checked_pair, checked_state, checked_units
+from dnncore.nn.recurrent import States, checked_nonlinearity, checked_pair, checked_state
 
 
 class RNNCellBase(Module):
@@ -28,7 +28,7 @@ class RNNCellBase(Module):
     def __init__(self, input_size: int, hidden_size: int, bias: bool, device: Any, dtype: _core.dtype | None) -> None:
         super().__init__()
         self.input_size = checked_size(self._layer, "input_size", input_size)
-        self.hidden_size = checked_units(self._layer, hidden_size)
+        self.hidden_size = checked_size(self._layer, "hidden_size", hidden_size, 1)
         self.bias = bool(bias)
         factory: dict[str, Any] = {"device": device, "dtype": _core.float32 if dtype is None else dtype}
         rows = self._gates * self.hidden_size
