@@ -37,6 +37,15 @@ def test_grad_of_several_outputs_with_weights():
     assert dx.tolist() == [3.0, 21.0]
 
 
+def test_gradients_share_no_memory():
+    x, z, weights = (dnn.ones(3).requires_grad_() for _ in range(3))
+    given = weights.detach()
+    found = grad(x + z, [x, z, x], given)
+    for place in range(3):
+        found[place].mul_(place + 2.0)
+    assert [each.tolist() for each in (*found, given)] == [[2.0] * 3, [3.0] * 3, [4.0] * 3, [1.0] * 3]
+
+
 def test_grad_walks_only_what_leads_to_the_inputs():
     ran = []
     x, z = leaf(1.0), leaf(2.0)

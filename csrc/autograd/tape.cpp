@@ -170,6 +170,16 @@ void walk_from(Walk& walk, const std::vector<Tensor>& roots, const std::vector<T
   walk.run();
 }
 
+// Gradients whose memory nobody else is given: a change of one in place changes no other, nor one that the walk began with.
+Grads parted(Grads found, const std::vector<Tensor>& given) {
+  std::unordered_set<const void*> seen;
+  for (const Tensor& grad : given)
+    if (grad.defined()) seen.insert(grad.data());
+  for (Tensor& grad : found)
+    if (grad.defined() && grad.numel() > 0 && !seen.insert(grad.data()).second) grad = ops::clone(grad);
+  return found;
+}
+
 }  // namespace
 
 bool GradMode::enabled() { return grad_enabled; }
@@ -270,7 +280,7 @@ Grads gradients(const std::vector<Tensor>& roots, const std::vector<Tensor>& gra
   Walk walk(options.retain_graph);
   walk.capture(ends, starts);
   walk_from(walk, roots, grads);
-  return walk.take_captured();
+  return parted(walk.take_captured(), grads);
 }
 
 // --- Hooks ------------------------------------------------------------------------------------------------------------
