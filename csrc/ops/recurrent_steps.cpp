@@ -1,4 +1,7 @@
 // A recurrent layer as it is written on paper, of ops that record themselves: what its second derivatives are made of.
+#include <algorithm>
+
+#include "ops/common.h"
 #include "ops/expressions.h"
 #include "ops/recurrent_layer.h"
 
@@ -46,45 +49,91 @@ State step(Cell cell, const RecurrentWeights& w, const Tensor& from_x, const Sta
   }
 }
 
-// The first `count` rows replaced.
+// The first `count` rows.
+Tensor head(const Tensor& all, int64_t count) { return !all.defined() || count == all.size(0) ? all : slice(all, 0, 0, count, 1); }
+
+// They replaced.
 Tensor with_head(const Tensor& all, const Tensor& head, int64_t count) {
   if (!all.defined() || count == all.size(0)) return head;
   return cat({head, slice(all, 0, count, all.size(0), 1)}, 0);
 }
 
-Tensor rows_at(const Steps& steps, const Tensor& x, int64_t t) {
-  if (steps.packed()) {
-    const auto at = static_cast<size_t>(t);
-    int64_t start = 0;
-    for (size_t i = 0; i < at; ++i) start += steps.sizes[i];
-    return slice(x, 0, start, start + steps.sizes[at], 1);
+// Parts of some rows each, and all of them: each is the other's gradient. A slice's would be as large as the whole, at every step.
+std::vector<Tensor> parted(const Tensor& x, const std::vector<int64_t>& sizes);
+
+Tensor joined(const std::vector<Tensor>& parts) {
+  Tensor y;
+  {
+    const NoGrad no_grad;
+    y = cat(parts, 0);
   }
-  if (steps.batch_first()) return select(reshape(x, {steps.batch, steps.steps, x.size(1)}), 1, t);
-  return select(reshape(x, {steps.steps, steps.batch, x.size(1)}), 0, t);
+  if (std::none_of(parts.begin(), parts.end(), [](const Tensor& part) { return any_requires_grad({&part}); })) return y;
+  std::vector<int64_t> sizes;
+  for (const Tensor& part : parts) sizes.push_back(part.size(0));
+  record_list("recurrent", y, parts, [sizes](const Node&, const Tensor& g) -> Grads { return parted(g, sizes); });
+  return y;
 }
 
-// The steps' results in the order of the rows.
-Tensor joined(const Steps& steps, const std::vector<Tensor>& ys, const Tensor& like, int64_t n) {
-  if (steps.rows == 0) return zeros({0, n}, like.dtype());
-  if (steps.packed()) return cat(ys, 0);
-  return reshape(stack(ys, steps.batch_first() ? 1 : 0), {steps.rows, n});
+class PartsNode final : public Node {
+ public:
+  explicit PartsNode(const std::vector<Tensor>& parts) : Node("recurrent") {
+    outputs = static_cast<uint32_t>(parts.size());
+    for (const Tensor& part : parts) shapes_.push_back(part.shape());
+    dtype_ = parts[0].dtype();
+  }
+
+  Grads backward(const Grads& grads) override {
+    std::vector<Tensor> parts = grads;
+    for (size_t i = 0; i < parts.size(); ++i)
+      if (!parts[i].defined()) parts[i] = zeros(shapes_[i], dtype_);
+    return {joined(parts)};
+  }
+
+ private:
+  std::vector<Shape> shapes_;
+  DType dtype_;
+};
+
+std::vector<Tensor> parted(const Tensor& given, const std::vector<int64_t>& sizes) {
+  const Tensor x = contiguous(given);
+  std::vector<Tensor> parts;
+  int64_t row = 0;
+  for (int64_t size : sizes) {
+    parts.push_back(x.view_as({size, x.size(1)}, x.strides(), x.impl()->offset + row * x.size(1)));
+    row += size;
+  }
+  if (parts.empty() || !any_requires_grad({&x})) return parts;
+  const Ref<Node> node(new PartsNode(parts));
+  attach(node, parts[0], {&x});
+  for (size_t i = 1; i < parts.size(); ++i) {
+    parts[i].impl()->grad_fn = node;
+    parts[i].impl()->output_number = static_cast<uint32_t>(i);
+  }
+  return parts;
+}
+
+// Rows (outer, inner, n) as (inner, outer, n).
+Tensor swapped(const Tensor& rows, int64_t outer, int64_t inner) {
+  return reshape(transpose(reshape(rows, {outer, inner, rows.size(1)}), 0, 1), rows.shape());
 }
 
 RecurrentResult one_direction(const RecurrentLayer& layer, const Tensor& x, State state, const RecurrentWeights& w, bool reverse) {
   const Steps& steps = layer.steps;
   if (!state.h.defined()) state.h = zeros({steps.batch, layer.output}, x.dtype());
   if (layer.cell == Cell::Lstm && !state.c.defined()) state.c = zeros({steps.batch, layer.hidden}, x.dtype());
-  const Tensor pre = linear(x, w.ih, w.bias_ih);
-  std::vector<Tensor> ys(static_cast<size_t>(steps.steps));
-  for (int64_t i = 0; i < steps.steps; ++i) {
-    const int64_t t = reverse ? steps.steps - 1 - i : i;
-    const int64_t running = steps.packed() ? steps.sizes[static_cast<size_t>(t)] : steps.batch;
-    const auto head = [&](const Tensor& all) { return all.defined() ? slice(all, 0, 0, running, 1) : all; };
-    const State next = step(layer.cell, w, rows_at(steps, pre, t), {head(state.h), head(state.c)});
-    state = {with_head(state.h, next.h, running), with_head(state.c, next.c, running)};
-    ys[static_cast<size_t>(t)] = next.h;
+  const bool swaps = steps.batch_first();
+  const std::vector<int64_t> sizes = steps.packed() ? steps.sizes : std::vector<int64_t>(static_cast<size_t>(steps.steps), steps.batch);
+  const std::vector<Tensor> pre = parted(linear(swaps ? swapped(x, steps.batch, steps.steps) : x, w.ih, w.bias_ih), sizes);
+  std::vector<Tensor> ys(sizes.size());
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    const size_t t = reverse ? sizes.size() - 1 - i : i;
+    const State next = step(layer.cell, w, pre[t], {head(state.h, sizes[t]), head(state.c, sizes[t])});
+    state = {with_head(state.h, next.h, sizes[t]), with_head(state.c, next.c, sizes[t])};
+    ys[t] = next.h;
   }
-  return {joined(steps, ys, x, layer.output), state.h, state.c};
+  if (steps.rows == 0) return {zeros({0, layer.output}, x.dtype()), state.h, state.c};
+  const Tensor y = joined(ys);
+  return {swaps ? swapped(y, steps.steps, steps.batch) : y, state.h, state.c};
 }
 
 }  // namespace
