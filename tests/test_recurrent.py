@@ -88,6 +88,73 @@ def test_third_derivatives(name):
     assert gradgradcheck(slope, given)
 
 
+@pytest.mark.parametrize("shares", [None, (1, 2, 4)], ids=["all", "lengths"])
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_second_derivatives_move_bytes_in_proportion_to_the_steps(name, batch_first, shares):
+    layer = made(name, {"bidirectional": True, "batch_first": batch_first})
+
+    def moved(steps):
+        x = tensor(random(*((3, steps) if batch_first else (steps, 3)), 5)).requires_grad_()
+        with _core._record_launches() as launches:
+            y = layer(x, lengths=shares and [steps // share for share in shares])[0]
+            slope = grad((y * y).sum(), [x], create_graph=True)[0]
+            (slope * slope).sum().backward()
+        return sum(operand["bytes"] for launch in launches for operand in launch["operands"])
+
+    few, more, many = moved(16), moved(32), moved(64)
+    assert many - more < 2.01 * (more - few)
+
+
+@pytest.mark.parametrize("name", ["LSTM", "RNN"])
+def test_gradients_of_the_biases_are_apart(name):
+    layer, x = made(name, {}), tensor(random(3, 2, 5))
+    one, other = grad(layer(x)[0].sum(), [layer.bias_ih_l0, layer.bias_hh_l0])
+    before = other.tolist()
+    assert one.tolist() == before
+    one.zero_()
+    assert other.tolist() == before
+
+
+def slopes(layer, x, hx, changed=(), **options):
+    """Gradients after `changed` were changed in place between forward and backward."""
+    leaves = [p for p in (x, hx, *layer.parameters()) if p.requires_grad]
+    y = layer(x, (hx, None) if isinstance(layer, nn.LSTM) else hx)[0]
+    with dnn.no_grad():
+        for each in changed:
+            each.add_(1.0)
+    return [each.tolist() for each in grad((y * y).sum(), leaves, **options)]
+
+
+NEEDLESS = {  # what needs no gradient, and what may change then
+    "biases": ("", "bias"),
+    "weight of an input without gradient": ("x", "weight_ih"),
+    "input of weights without gradient": ("weight_ih", "x"),
+    "first state of weights without gradient": ("weight_hh", "hx"),
+}
+
+
+@pytest.mark.parametrize("case", NEEDLESS)
+@pytest.mark.parametrize("name", ["LSTM", "GRU", "RNN"])
+def test_a_change_in_place_of_what_the_gradient_does_not_need(name, case):
+    frozen, changes = NEEDLESS[case]
+    layer = made(name, {"bidirectional": True})
+    named = {"x": tensor(random(3, 2, 5)), "hx": tensor(random(2, 2, 6)), **dict(layer.named_parameters())}
+    for key, each in named.items():
+        each.requires_grad_(not frozen or not key.startswith(frozen))
+    expected = slopes(layer, named["x"], named["hx"])
+    changed = [each for key, each in named.items() if key.startswith(changes)]
+    if changes == "hx" and name == "GRU":  # its gates need what the state was
+        with pytest.raises(RuntimeError, match="changed in place"):
+            slopes(layer, named["x"], named["hx"], changed)
+        return
+    assert slopes(layer, named["x"], named["hx"], changed) == expected
+    for each in changed:
+        each.detach().sub_(1.0)
+    with pytest.raises(RuntimeError, match=rf"^{name}: .* changed in place"):  # runs forward once more
+        slopes(layer, named["x"], named["hx"], changed, create_graph=True)
+
+
 @pytest.mark.parametrize(("name", "settings"), LAYERS, ids=IDS)
 def test_without_states_is_with_zeros(name, settings):
     layer, x = made(name, settings), tensor(random(3, 4, 5)).requires_grad_()

@@ -62,7 +62,7 @@ Tensor input_product(const RecurrentLayer& layer, const Tensor& x, const Recurre
   return pre;
 }
 
-RecurrentShape shape_of(const RecurrentLayer& layer, const Tensor& x, size_t directions, size_t d) {
+RecurrentShape shape_of(const RecurrentLayer& layer, DType dtype, size_t directions, size_t d) {
   const Steps& steps = layer.steps;
   return {.steps = steps.steps,
           .batch = steps.batch,
@@ -75,7 +75,7 @@ RecurrentShape shape_of(const RecurrentLayer& layer, const Tensor& x, size_t dir
           .y_row = static_cast<int64_t>(directions) * layer.output,
           .cell = layer.cell,
           .reverse = d == 1,
-          .dtype = x.dtype()};
+          .dtype = dtype};
 }
 
 Kept run_direction(const RecurrentLayer& layer, const LayerInputs& in, size_t d, const RecurrentResult& out, bool keep) {
@@ -88,7 +88,7 @@ Kept run_direction(const RecurrentLayer& layer, const LayerInputs& in, size_t d,
   const Kept kept{keep && gated ? pre : Tensor(), rows(keep && gated), rows(keep && w.projection.defined())};
   const bool reset_bias = layer.cell == Cell::Gru && w.bias_hh.defined();
   launch_with_workspace(layer.op, kernel::recurrent_forward,
-                        RecurrentForwardArgs{.shape = shape_of(layer, in.x, in.weights.size(), d),
+                        RecurrentForwardArgs{.shape = shape_of(layer, in.x.dtype(), in.weights.size(), d),
                                              .pre = pre.data(),
                                              .weight = w.hh.data(),
                                              .hidden_bias = reset_bias ? offset(w.bias_hh, 2 * layer.hidden) : nullptr,
@@ -151,14 +151,15 @@ FromKernel run_backward(const RecurrentLayer& layer, const LayerInputs& in, size
   const RecurrentWeights& w = in.weights[d];
   const int64_t column = static_cast<int64_t>(d) * layer.output;
   const auto rows = [&](bool wanted, int64_t n) {
-    return wanted ? Tensor::empty({layer.steps.rows, n}, in.x.dtype(), in.x.device(), layer.op) : Tensor();
+    return wanted ? Tensor::empty({layer.steps.rows, n}, y.dtype(), y.device(), layer.op) : Tensor();
   };
-  const FromKernel made{rows(true, w.ih.size(0)), rows(layer.cell == Cell::Gru, layer.hidden), rows(w.projection.defined(), layer.output)};
+  const FromKernel made{rows(true, gates_of(layer.cell) * layer.hidden), rows(layer.cell == Cell::Gru, layer.hidden),
+                        rows(w.projection.defined(), layer.output)};
   const auto at = [&](const Tensor& rows) { return rows.defined() ? offset(rows, column) : nullptr; };
   const Tensor dh_n = part(arrived.h, d), dc_n = part(arrived.c, d), h0 = part(in.h0, d), c0 = part(in.c0, d);
   const Tensor dh0_part = part(dh0, d), dc0_part = part(dc0, d);
   launch_with_workspace(layer.op, kernel::recurrent_backward,
-                        RecurrentBackwardArgs{.shape = shape_of(layer, in.x, in.weights.size(), d),
+                        RecurrentBackwardArgs{.shape = shape_of(layer, y.dtype(), in.weights.size(), d),
                                               .dy = at(arrived.y),
                                               .dh_n = data_of(dh_n),
                                               .dc_n = data_of(dc_n),
@@ -177,7 +178,7 @@ FromKernel run_backward(const RecurrentLayer& layer, const LayerInputs& in, size
                                               .dprojected = data_of(made.dprojected),
                                               .dh0 = dh0_part.data(),
                                               .dc0 = data_of(dc0_part)},
-                        in.x.device());
+                        y.device());
   return made;
 }
 
@@ -227,8 +228,9 @@ class RecurrentNode final : public Node {
   }
 
   Grads backward(const Grads& grads) override {
-    const LayerInputs in = inputs();
-    return GradMode::enabled() ? composed(in, grads) : fused(in, grads);
+    const bool all = GradMode::enabled();
+    const LayerInputs in = inputs_from(directions_, [&](size_t i) { return all || reads(i) ? saved_->inputs[i].get(*this) : Tensor(); });
+    return all ? composed(in, grads) : fused(in, grads);
   }
   bool release_saved() override {
     saved_.reset();
@@ -242,8 +244,19 @@ class RecurrentNode final : public Node {
     std::vector<Kept> kept;
   };
 
-  LayerInputs inputs() const {
-    return inputs_from(directions_, [&](size_t i) { return saved_->inputs[i].get(*this); });
+  bool wants(size_t direction, size_t weight) const {
+    return needs(static_cast<int>(kFirstWeight + direction * kWeightsPerDirection + weight));
+  }
+
+  // Whether `fused` looks at the i-th input; others may have changed since.
+  bool reads(size_t i) const {
+    const auto wanted = [&](size_t weight) { return wants(0, weight) || (directions_ == 2 && wants(1, weight)); };
+    if (i == 0) return wanted(0);
+    if (i == 1) return wanted(1) || layer_.cell == Cell::Gru;
+    if (i < kFirstWeight) return true;
+    const size_t weight = (i - kFirstWeight) % kWeightsPerDirection;
+    const bool bias = weight == 2 || weight == 3;
+    return weight == 0 ? needs(0) : !bias;
   }
 
   // Only what is needed further up is computed by ops that record themselves.
@@ -281,13 +294,12 @@ class RecurrentNode final : public Node {
     const auto dense = [](const Tensor& g) { return g.defined() ? contiguous(g) : g; };
     const Arrived arrived{dense(given[0]), dense(given[1]), dense(given[2])};
     Grads grads(edges.size());
-    const auto states = [&](int64_t n) {
-      return Tensor::empty({static_cast<int64_t>(directions_), layer_.steps.batch, n}, in.x.dtype(), in.x.device(), op);
-    };
+    const Tensor y = saved_->y.get(*this);
+    const auto fresh = [&](const Shape& shape) { return Tensor::empty(shape, y.dtype(), y.device(), op); };
+    const auto states = [&](int64_t n) { return fresh({static_cast<int64_t>(directions_), layer_.steps.batch, n}); };
     grads[1] = states(layer_.output);
     if (layer_.cell == Cell::Lstm) grads[2] = states(layer_.hidden);
-    if (needs(0)) grads[0] = Tensor::empty(in.x.shape(), in.x.dtype(), in.x.device(), op);
-    const Tensor y = saved_->y.get(*this);
+    if (needs(0)) grads[0] = fresh({layer_.steps.rows, in.weights[0].ih.size(1)});
     for (size_t d = 0; d < directions_; ++d) {
       const FromKernel made = run_backward(layer_, in, d, saved_->kept[d], y, arrived, grads[1], grads[2]);
       add_weight_gradients(in, d, made, y, grads);
@@ -317,7 +329,6 @@ class RecurrentNode final : public Node {
 
   void add_weight_gradients(const LayerInputs& in, size_t d, const FromKernel& made, const Tensor& y, Grads& grads) const {
     const size_t first = kFirstWeight + d * kWeightsPerDirection;
-    const auto wants = [&](size_t i) { return needs(static_cast<int>(first + i)); };
     const bool reverse = d == 1;
     const int64_t rows = layer_.steps.rows;
     const Tensor& dgates = made.dgates;
@@ -327,11 +338,11 @@ class RecurrentNode final : public Node {
       return c;
     };
     const Tensor own_y = y.view_as({rows, layer_.output}, y.strides(), y.impl()->offset + static_cast<int64_t>(d) * layer_.output);
-    if (wants(0)) grads[first] = product(dgates, in.x);
-    if (wants(1)) grads[first + 1] = hidden_gradient(layer_, made, own_y, part(in.h0, d), reverse);
-    if (wants(2) || wants(3)) add_bias_gradients(made, wants(2), wants(3), grads[first + 2], grads[first + 3]);
-    if (wants(4)) grads[first + 4] = product(made.dprojected, saved_->kept[d].squashed);
-    if (wants(5)) grads[first + 5] = peephole_gradient(layer_, dgates, saved_->kept[d].cells, part(in.c0, d), reverse);
+    if (wants(d, 0)) grads[first] = product(dgates, in.x);
+    if (wants(d, 1)) grads[first + 1] = hidden_gradient(layer_, made, own_y, part(in.h0, d), reverse);
+    if (wants(d, 2) || wants(d, 3)) add_bias_gradients(made, wants(d, 2), wants(d, 3), grads[first + 2], grads[first + 3]);
+    if (wants(d, 4)) grads[first + 4] = product(made.dprojected, saved_->kept[d].squashed);
+    if (wants(d, 5)) grads[first + 5] = peephole_gradient(layer_, dgates, saved_->kept[d].cells, part(in.c0, d), reverse);
   }
 
   void add_bias_gradients(const FromKernel& made, bool input, bool hidden, Tensor& dinput, Tensor& dhidden) const {
