@@ -221,6 +221,16 @@ def test_values_that_are_not_finite_stay_where_they_belong(isa, value, case):
     np.testing.assert_array_equal(~np.isfinite(y), reached)
 
 
+@pytest.mark.parametrize("isa", ISAS)
+def test_the_weights_gradient_takes_no_value_from_outside_its_pixels(isa):
+    """Nine rows of nine pixels fill no vector, and the filter's first row never meets the image's last one."""
+    x, w = tensor(np.ones((2, 1, 11, 11), np.float32)), tensor(np.ones((6, 1, 3, 3), np.float32)).requires_grad_()
+    x[:, :, -1] = np.nan
+    with use_isa(isa):
+        F.conv2d(x, w).sum().backward()
+    np.testing.assert_array_equal(np.isfinite(numbers(w.grad)), np.broadcast_to([[True], [True], [False]], w.shape))
+
+
 def test_same_padding_puts_the_odd_zero_last():
     x = tensor(np.array([[[1.0, 2.0, 3.0]]]))
     assert F.conv1d(x, tensor(np.array([[[1.0, 10.0]]])), padding="same").tolist() == [[[21.0, 32.0, 3.0]]]

@@ -6,6 +6,7 @@
 
 #include "core/launch.h"
 #include "kernels/conv_depthwise.h"
+#include "kernels/conv_weight_few.h"
 #include "kernels/reference_conv.h"
 #include "kernels/transpose.h"
 
@@ -487,6 +488,7 @@ bool has_no_weights(const ConvShape& s) { return s.c == 0 || s.k == 0; }
 
 void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks& tasks) {
   if (is_depthwise(args.shape)) return depthwise_backward_weight(args, tasks);
+  if (is_few_weight(args.shape)) return few_backward_weight(args, tasks);
   if (has_no_weights(args.shape)) return reference::conv_backward_weight(args, tasks);
   if (args.shape.dtype == DType::Float64) return run<double>(args, kDoubleWeightTiles, tasks);
   run<float>(args, kFloatWeightTiles, tasks);
@@ -494,6 +496,7 @@ void conv_backward_weight(const ConvBackwardWeightArgs& args, const Tasks& tasks
 
 Schedule conv_backward_weight_schedule(const ConvBackwardWeightArgs& args) {
   if (is_depthwise(args.shape)) return depthwise_backward_weight_schedule(args);
+  if (is_few_weight(args.shape)) return few_backward_weight_schedule(args);
   if (has_no_weights(args.shape)) return {};
   const WeightPlan plan = make_weight_plan(args.shape);
   return {plan.splits > 1 ? 2 : 1, {ceil_div(plan.items, plan.items_per_task), plan.finish_tasks, 1}, plan.nanoseconds};
@@ -501,6 +504,7 @@ Schedule conv_backward_weight_schedule(const ConvBackwardWeightArgs& args) {
 
 int64_t conv_backward_weight_workspace(const ConvBackwardWeightArgs& args) {
   if (is_depthwise(args.shape)) return depthwise_backward_weight_workspace(args);
+  if (is_few_weight(args.shape)) return few_backward_weight_workspace(args);
   if (has_no_weights(args.shape)) return 0;
   const WeightPlan plan = make_weight_plan(args.shape);
   return plan.splits > 1 ? plan.items * plan.sums * plan.size : 0;

@@ -15,7 +15,11 @@ struct Case {
 
 const Case kCases[] = {
     {0, 3, 5, {1, 4, 4}, {1, 3, 3}},                                           // no pixels: zeros
-    {9, 1, 6, {1, 32, 32}, {1, 5, 5}},                                         // few of both channels: folded and turned
+    {9, 1, 6, {1, 32, 32}, {1, 5, 5}},                                         // few of both channels: vectors of pixels
+    {2, 1, 7, {1, 61, 70}, {1, 4, 3}, {1, 1, 1}, {0, 3, 2}},                   // of several chunks, with padding
+    {3, 1, 1, {1, 2, 3}, {1, 7, 6}, {1, 1, 1}, {0, 3, 3}},                     // more padding than image
+    {2, 1, 4, {1, 3, 3000}, {1, 1, 100}, {1, 1, 1}, {0, 0, 30}},               // of parts of a row
+    {9, 1, 6, {1, 21, 140}, {1, 5, 5}},                                        // folded and turned
     {9, 6, 16, {1, 14, 14}, {1, 5, 5}},                                        // one vector of output channels
     {4, 64, 3, {1, 20, 30}, {1, 3, 3}, {1, 1, 1}, {0, 1, 1}},                  // turned
     {3, 40, 150, {1, 17, 19}, {1, 3, 3}, {1, 2, 2}, {0, 1, 1}},                // two blocks of output channels
