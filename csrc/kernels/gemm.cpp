@@ -15,6 +15,17 @@ const S* offset(const void* base, int64_t elements) {
   return static_cast<const S*>(base) + elements;
 }
 
+// Rows of a block in strips of nearly equal height.
+struct Strips {
+  int64_t count, height, higher;
+
+  Strips(int64_t rows, int64_t most) : count(ceil_div(rows, most)), height(rows / count), higher(rows % count) {}
+  Range operator[](int64_t i) const {
+    const int64_t begin = i * height + std::min(i, higher);
+    return {begin, begin + height + (i < higher)};
+  }
+};
+
 // S: in memory, T: in registers, Op: one step of the micro-kernel.
 template <class S, class T, class Op>
 class Product {
@@ -51,7 +62,7 @@ class Product {
       split = item / (plan_.n_blocks * plan_.m_blocks) % plan_.splits;
       batch = item / (plan_.n_blocks * plan_.m_blocks * plan_.splits);
     }
-    const Range rows = part_of(args_.m, plan_.rows, plan_.m_blocks, row_block);
+    const Range rows = part_of(args_.m, plan_.row_unit, plan_.m_blocks, row_block);
     const Range cols = part_of(args_.n, panels_.width, plan_.n_blocks, column_block);
     const Range blocks{split * plan_.blocks_per_split, std::min(panels_.blocks, (split + 1) * plan_.blocks_per_split)};
     if (rows.size() == 0 || cols.size() == 0) return;
@@ -59,7 +70,7 @@ class Product {
 
     T* b_space = reinterpret_cast<T*>(scratch);
     T* a_space = b_space + (plan_.b_form == BForm::PerTask ? panels_.depth * panels_.padded(cols.size()) : 0);
-    T* sums_space = a_space + (plan_.copy_a ? round_up(panels_.depth * rows.size() + panels_.lanes, 64) : 0);
+    T* sums_space = a_space + (plan_.copy_a ? round_up(copied_elements(rows), 64) : 0);
     const Finish finish = finish_of(batch);
     Tile<T> tile{};
     if (plan_.splits > 1) {
@@ -165,14 +176,12 @@ class Product {
     }
 
     const auto& kernels = tiles_.kernels[plan_.a_order == Order::Columns][in_place && kMaskedLoads];
-    const int64_t strips = rows.size() <= plan_.rows ? 1 : ceil_div(rows.size(), plan_.rows);
-    const int64_t height = rows.size() / strips, higher = rows.size() % strips;  // strips of nearly equal height
+    const Strips strips(rows.size(), plan_.rows);
     T* const sums = tile.sums;
-    Range strip{0, 0};
-    for (int64_t i = 0; i < strips; ++i) {
-      strip = {strip.end, strip.end + height + (i < higher)};
-      place_a(tile, a, a_space, block, strip);
-      const int64_t next = plan_.fetches && i + 1 < strips ? height + (i + 1 < higher) : 0;
+    for (int64_t i = 0; i < strips.count; ++i) {
+      const Range strip = strips[i];
+      place_a(tile, a, a_space, block, strips, i);
+      const int64_t next = plan_.fetches && i + 1 < strips.count ? strips[i + 1].size() : 0;
       for (int64_t j = 0; j < cols.size(); j += panels_.width) {
         tile.cols = std::min(panels_.width, cols.size() - j);
         const int64_t vectors = (tile.cols + Vec<T>::N - 1) / Vec<T>::N;
@@ -189,15 +198,39 @@ class Product {
     }
   }
 
-  void place_a(Tile<T>& tile, const S* a, T* a_space, int64_t block, Range strip) const {
+  static constexpr int64_t kGroup = 5;  // strips of a column-major A that are copied together
+  int64_t copied_elements(Range rows) const {
+    if (plan_.a_order == Order::Rows) return panels_.depth * rows.size() + panels_.lanes;
+    return kGroup * (panels_.depth * plan_.rows + panels_.lanes);
+  }
+  int64_t strip_step(int64_t block) const { return steps_of(block) * plan_.rows + panels_.lanes; }
+
+  // Strips of a column-major A as panels. Its steps lie so far apart that nothing else fetches the next ones in time, and that their lines
+  // crowd each other out: each line is read once, for all strips. 1024 x 256 over 2400 steps 86 -> 94 GF/s.
+  void copy_strips(T* out, const S* a, int64_t block, const Strips& strips, Range group) const {
+    constexpr int64_t kDepth = 8 * Op::kPerStep;
+    const int64_t k = k_of(block), begin = strips[group.begin].begin, end = strips[group.end - 1].end;
+    for (int64_t p = 0; p < k; p += kDepth) {
+      for (int64_t q = p + kDepth; q < std::min(k, p + 2 * kDepth); ++q)
+        for (int64_t j = begin; j < end; j += 64 / static_cast<int64_t>(sizeof(S))) __builtin_prefetch(a + q * args_.a_col + j);
+      for (int64_t i = group.begin; i < group.end; ++i) {
+        const Range strip = strips[i];
+        pack_across<S, T, Op>(out + (i - group.begin) * strip_step(block) + p / Op::kPerStep * strip.size(), strip.size(),
+                              a + p * args_.a_col + strip.begin, args_.a_col, std::min(kDepth, k - p), strip.size());
+      }
+    }
+  }
+
+  void place_a(Tile<T>& tile, const S* a, T* a_space, int64_t block, const Strips& strips, int64_t i) const {
     constexpr int64_t kSize = sizeof(T);
+    const Range strip = strips[i];
     if (plan_.a_order == Order::Rows) {
       tile.a = plan_.copy_a ? static_cast<const void*>(a_space + strip.begin * tile.k) : a + strip.begin * args_.a_row;
       tile.a_stride = plan_.copy_a ? tile.k * kSize : args_.a_row * static_cast<int64_t>(sizeof(S));
     } else if (plan_.copy_a) {
-      T* panel = a_space;  // one strip at a time: it is read by all panels of B and then dead
-      pack_across<S, T, Op>(panel, strip.size(), a + strip.begin, args_.a_col, k_of(block), strip.size());
-      tile.a = panel;
+      const int64_t in_group = i % kGroup;
+      if (in_group == 0) copy_strips(a_space, a, block, strips, {i, std::min(i + kGroup, strips.count)});
+      tile.a = a_space + in_group * strip_step(block);
       tile.a_stride = strip.size() * kSize;
     } else {
       tile.a = a + strip.begin;

@@ -47,6 +47,7 @@ struct Plan {
   bool streams;  // C goes past the caches
   BForm b_form;
   int64_t rows;                // of the highest tile
+  int64_t row_unit;            // of blocks of rows
   int64_t m_blocks, n_blocks;  // a grid of blocks of C
   int64_t splits;              // of k, summed in their order at the end
   int64_t blocks_per_split;
