@@ -16,6 +16,7 @@ from capture_cases import adam, batch, bits, mlp, quiet, runs, simple, state, tr
 from cases import use_threads
 from dnncore import nn, optim
 from dnncore.nn import functional as F
+from dnncore.nn.utils.rnn import PackedSequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_loss import learnable
@@ -295,6 +296,15 @@ def test_buffers_and_structures():
         )
         assert found["both"][1][2:] == [7, None]
         assert bits(total) == bits(expected)
+    assert len(step.plans) == 1
+
+
+def test_parts_of_a_named_tuple_that_makes_its_own():
+    """Stand-ins are parts as they are: what a PackedSequence made of them would be frozen."""
+    step = dnn.capture(lambda packed: packed.data[packed.unsorted_indices])
+    for order in ([0, 1, 2], [0, 1, 2], [1, 2, 0], [2, 1, 0]):
+        packed = PackedSequence(dnn.randn(3), dnn.tensor([3]), dnn.tensor(order))
+        assert step(packed).tolist() == packed.data[packed.unsorted_indices].tolist()
     assert len(step.plans) == 1
 
 

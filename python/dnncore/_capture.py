@@ -58,8 +58,8 @@ def _rebuilt(value: Any, replace: Callable[[Tensor], Any]) -> Any:
     """Return `value` with every tensor replaced."""
     if isinstance(value, Tensor):
         return replace(value)
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_rebuilt(item, replace) for item in value))
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(_rebuilt(item, replace) for item in value)
     if isinstance(value, (tuple, list)):
         return type(value)(_rebuilt(item, replace) for item in value)
     if type(value) in (dict, OrderedDict):
@@ -71,8 +71,8 @@ def _filled(value: Any, tensors: Sequence[Tensor]) -> Any:
     """Return the structure `value` with the tensors in its slots."""
     if isinstance(value, _Slot):
         return tensors[value.place]
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(_filled(item, tensors) for item in value))
+    if isinstance(value, tuple) and hasattr(value, "_make"):
+        return value._make(_filled(item, tensors) for item in value)
     if isinstance(value, (tuple, list)):
         return type(value)(_filled(item, tensors) for item in value)
     if type(value) in (dict, OrderedDict):
@@ -223,7 +223,8 @@ class CapturedStep(Generic[P, R]):
         if self._refusal is not None:
             return self._eager(args, kwargs, self._refusal)
         if self._recordings >= _RECORDINGS:
-            return self._eager(args, kwargs, f"{_RECORDINGS} recordings in a row could not be repeated")
+            changes = "names, modules or lengths that it reads were not as before"
+            return self._eager(args, kwargs, f"{_RECORDINGS} recordings in a row could not be repeated: {changes}")
         if any(tensor.requires_grad for tensor in tensors):
             return self._eager(args, kwargs, "an argument requires grad; make it a closed-over tensor")
         if not self._lock.acquire(blocking=False):  # another thread is recording
