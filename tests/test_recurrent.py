@@ -16,9 +16,11 @@ from cases import FAST_ISAS, tensor, use_isa, use_threads
 from dnncore import _core, nn, optim
 from dnncore.autograd import grad, gradcheck, gradgradcheck
 from dnncore.nn import functional as F
+from dnncore.nn.utils import rnn
 from recurrent_cases import CELLS, IDS, LAYERS, as_hx, functional, leaves, made, parts, random, run, states
 
 LENGTHS = [4, 0, 7, 1, 7]
+OUTSIDE = dnn.tensor([0, 5])
 WIDE = [
     ("LSTM", {"num_layers": 2, "bidirectional": True}),
     ("LSTM", {"proj_size": 17, "peephole": True}),
@@ -469,12 +471,49 @@ def test_captured_steps(name, settings, lengths):
     runs(build)
 
 
-@pytest.mark.filterwarnings("ignore:capture:UserWarning")
-def test_lengths_in_a_tensor_keep_a_step_in_python():
+@pytest.mark.parametrize("dtype", [dnn.int64, dnn.int32])
+def test_a_captured_step_is_of_the_values_of_a_tensor_of_lengths(dtype):
     layer = nn.GRU(2, 3)
-    step = dnn.capture(lambda x, lengths: layer(x, lengths=lengths)[0])
+    step = dnn.capture(lambda x, lengths: layer(x, lengths=lengths)[0].detach())
+    for i in (1, 1, 1, 2, 2, 0, 1, 5, 2):
+        x = dnn.randn(5, 2, 2)
+        expected = layer(x, lengths=[i, 5])[0]
+        assert step(x, dnn.tensor([i, 5], dtype=dtype)).tolist() == expected.tolist()
+    assert step.reason is None
+    assert len(step.plans) == 4  # of 1, 2, 0, 5
+    with pytest.raises(ValueError, match=r"GRU: expected lengths from 0 to 5, .* got 6"):
+        step(x, dnn.tensor([6, 5], dtype=dtype))
+
+
+def test_a_captured_step_of_part_of_a_tensor_of_lengths():
+    layer = nn.GRU(2, 3)
+    step = dnn.capture(lambda x, lengths: layer(x, lengths=lengths[1:])[0].detach())
+    for i in (1, 1, 1, 2, 2):
+        x = dnn.randn(5, 2, 2)
+        assert step(x, dnn.tensor([9, i, 5])).tolist() == layer(x, lengths=[i, 5])[0].tolist()
+    assert len(step.plans) == 2
+
+
+def test_a_captured_step_of_packed_sequences():
+    layer = nn.LSTM(2, 3, bidirectional=True)
+    step = dnn.capture(lambda packed: layer(packed))
+    for lengths in ([3, 2, 2], [3, 2, 2], [3, 2, 2], [2, 3, 2], [3, 3, 1], [1, 3, 3], [3, 2, 2]):
+        packed = rnn.pack_padded_sequence(dnn.randn(4, 3, 2), lengths, enforce_sorted=False)
+        (found, states), (expected, others) = step(packed), layer(packed)
+        for own, other in zip((*found, *states), (*expected, *others), strict=True):
+            assert own.tolist() == other.tolist()
+    assert step.reason is None
+    assert len(step.plans) == 2  # of 3, 3, 1 and 3, 2, 2 sequences at a step, in any order
+
+
+@pytest.mark.filterwarnings("ignore:capture:UserWarning")
+@pytest.mark.parametrize("made", [lambda lengths: lengths * 1, lambda lengths: OUTSIDE], ids=["in it", "outside"])
+def test_lengths_made_elsewhere_keep_a_step_in_python(made):
+    layer = nn.GRU(2, 3)
+    step = dnn.capture(lambda x, lengths: layer(x, lengths=made(lengths))[0])
     for i in range(4):
         x = dnn.randn(5, 2, 2)
+        OUTSIDE.copy_(dnn.tensor([i, 5]))
         expected = layer(x, lengths=[i, 5])[0]
         assert step(x, dnn.tensor([i, 5])).tolist() == expected.tolist()
     assert "GRU reads values on the host" in step.reason

@@ -88,7 +88,9 @@ bool Plan::takes(const std::vector<Tensor>& inputs) const {
     for (const Leaf& leaf : leaves_)
       if (leaf.tensor->grad && leaf.tensor->grad->storage == inputs[i].storage()) return false;
   }
-  return true;
+  return std::all_of(values_.begin(), values_.end(), [&](const Values& then) {
+    return std::equal(then.bytes.begin(), then.bytes.end(), inputs[then.input].data<std::byte>());
+  });
 }
 
 std::unique_ptr<Plan::Room> Plan::take_room() {

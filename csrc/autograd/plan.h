@@ -59,7 +59,8 @@ class Plan : public RefCounted {
   Plan();
   // Whether the world is as it was when the step was written down; "" or why not.
   std::string mismatch() const;
-  // Same shapes, dtypes and strides as recorded, none sharing memory with what the step uses otherwise.
+  // Same shapes, dtypes and strides as recorded, and values where the host read them, none sharing memory with what the step uses
+  // otherwise.
   bool takes(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
   // The launches alone, without checks, gradients and results: what a replay costs beyond them is measured against this.
@@ -120,6 +121,10 @@ class Plan : public RefCounted {
     Strides strides;
     DType dtype;
   };
+  struct Values {  // of an input, dense: the host went on with them
+    size_t input;
+    std::vector<std::byte> bytes;
+  };
   struct HostLook {
     HostCheck check;
     uint32_t args;  // addresses, as if they were arguments
@@ -168,6 +173,7 @@ class Plan : public RefCounted {
   std::vector<Ref<Storage>> written_;  // of those: versions move on
   std::unordered_set<const Storage*> fixed_set_;
   std::vector<Layout> inputs_;
+  std::vector<Values> values_;  // the step holds for these alone
   std::vector<Result> results_;
   std::vector<int64_t> kept_bytes_, output_bytes_;
   int64_t arena_bytes_ = 0, live_bytes_ = 0;
@@ -201,6 +207,8 @@ class StepRecorder final : public Recorder {
   // Whether it was made from Python values in the step: the memory of every repetition, which a result must not be.
   bool is_constant(const Tensor& x) const;
   const std::string& why() const { return why_; }
+  // Lets the host go on with the values of x where it is an argument: the plan then holds for these values alone. False elsewhere.
+  bool fixes_values(const Tensor& x);
 
   void record(LaunchRecord record) override;
   void created(Storage& storage) override;
