@@ -171,7 +171,7 @@ void walk_from(Walk& walk, const std::vector<Tensor>& roots, const std::vector<T
 }
 
 // Gradients whose memory nobody else is given: a change of one in place changes no other, nor one that the walk began with.
-Grads parted(Grads found, const std::vector<Tensor>& given) {
+Grads with_own_memory(Grads found, const std::vector<Tensor>& given) {
   std::unordered_set<const void*> seen;
   for (const Tensor& grad : given)
     if (grad.defined()) seen.insert(grad.data());
@@ -280,7 +280,7 @@ Grads gradients(const std::vector<Tensor>& roots, const std::vector<Tensor>& gra
   Walk walk(options.retain_graph);
   walk.capture(ends, starts);
   walk_from(walk, roots, grads);
-  return parted(walk.take_captured(), grads);
+  return with_own_memory(walk.take_captured(), grads);
 }
 
 // --- Hooks ------------------------------------------------------------------------------------------------------------

@@ -52,10 +52,10 @@ State step(Cell cell, const RecurrentWeights& w, const Tensor& from_x, const Sta
 // The first `count` rows.
 Tensor head(const Tensor& all, int64_t count) { return !all.defined() || count == all.size(0) ? all : slice(all, 0, 0, count, 1); }
 
-// They replaced.
-Tensor with_head(const Tensor& all, const Tensor& head, int64_t count) {
-  if (!all.defined() || count == all.size(0)) return head;
-  return cat({head, slice(all, 0, count, all.size(0), 1)}, 0);
+// The first `count` rows replaced.
+Tensor with_head(const Tensor& all, const Tensor& rows, int64_t count) {
+  if (!all.defined() || count == all.size(0)) return rows;
+  return cat({rows, slice(all, 0, count, all.size(0), 1)}, 0);
 }
 
 // Parts of some rows each, and all of them: each is the other's gradient. A slice's would be as large as the whole, at every step.
