@@ -25,7 +25,8 @@ double tile_cost(int64_t rows, int64_t vectors) {
   return static_cast<double>(vectors / 2) * panel_cost(2) + static_cast<double>(vectors % 2) * panel_cost(1);
 }
 
-// Which way round, and whether a column holds all filter rows.
+// Which way round, and whether a column holds all filter rows. ResNet-50's 64 -> 256 pixels turned, where nothing is packed:
+// no faster.
 void choose_form(const ConvShape& s, WeightPlan& plan) {
   const int64_t c = s.c / s.groups, k = s.k / s.groups, rows = s.filter.d * s.filter.h;
   const int64_t row = s.filter.w * c, folded = s.filter.h * row;
