@@ -27,7 +27,7 @@ template <class T>
 RowLoss plain_row(const CrossEntropyArgs& args, const Row<T>& row, double mass) {
   using V = Vec<T>;
   const int64_t classes = args.classes;
-  V e;
+  V e = V::zero();  // of a short row
   const RowSum<T> sum =
       classes <= V::N ? sum_short_row(row.x, classes, e) : sum_long_row(row.x, classes, row.e, largest_of_row(row.x, classes));
   if (!std::isfinite(sum.largest)) return {std::numeric_limits<double>::quiet_NaN(), 1, 0};
@@ -120,7 +120,7 @@ RowLoss dense_row(const CrossEntropyArgs& args, const Row<T>& row, double target
   using V = Vec<T>;
   constexpr int64_t N = V::N;
   const int64_t classes = args.classes;
-  V e;
+  V e = V::zero();  // of a short row
   const RowSum<T> sum =
       classes <= N ? sum_short_row(row.x, classes, e) : sum_long_row(row.x, classes, row.dx, largest_of_row(row.x, classes));
   if (!std::isfinite(sum.largest)) return {std::numeric_limits<double>::quiet_NaN(), 1, 0};
