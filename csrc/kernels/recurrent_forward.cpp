@@ -79,7 +79,34 @@ struct Step {
   int64_t ends_from;  // the first sequence whose last step this is
 };
 
+// The sums of one gate: one after the other as they are packed.
+template <class T, bool kRagged>
+DNN_INLINE Vec<T> sum_of(const Lanes<T, kRagged>& lanes, const T* sums, int64_t gate) {
+  return lanes.load(sums + gate * (kRagged ? lanes.count : Vec<T>::N));
+}
+
 // h of one vector of units of sequence b.
+template <class T>
+DNN_INLINE Vec<T> gate(Vec<T> x) {
+  return sigmoid(x);
+}
+#if defined(__AVX512F__)
+// 1 / (1 + 2^k 2^(j/16) 2^f) with -x log2(e) = k + j/16 + f: within 9e-8, and exact beyond 104. A fifth less time than sigmoid(), whose
+// small values are more exact: 2 % of a layer of 128 units. Two rows interleaved by hand took 3 % less, estimated reciprocals as long.
+DNN_INLINE Vec<float> gate(Vec<float> x) {
+  using V = Vec<float>;
+  constexpr float kLog2e = 1.44269504f, kSixteenths = kRounder<float> / 16;
+  const V a = min(V::set(104.0f), max(V::set(-104.0f), x));  // NaN passes
+  const V rounded = fma(a, V::set(-kLog2e), V::set(kSixteenths));
+  const V n = rounded - V::set(kSixteenths);
+  const V f = fma(a, V::set(-kLog2e), -n);
+  const V power = pick(detail::kExpPowers, bits(rounded));
+  const V tail = fma(fma(V::set(5.55041087e-2f), f, V::set(2.40226507e-1f)), f, V::set(6.93147182e-1f)) * f;
+  const V e = {(V::Raw)_mm512_scalef_ps((__m512)fma(power, tail, power).v, (__m512)n.v)};
+  return V::set(1) / (V::set(1) + e);
+}
+#endif
+
 template <class T, bool kRagged>
 DNN_INLINE Vec<T> lstm_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
   using V = Vec<T>;
@@ -89,15 +116,15 @@ DNN_INLINE Vec<T> lstm_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, in
   const V before = lanes.load(state);
   V x[4];
   DNN_UNROLL
-  for (int g = 0; g < 4; ++g) x[g] = lanes.load(pre + g * H) + V::load(sums + g * V::N);
+  for (int g = 0; g < 4; ++g) x[g] = lanes.load(pre + g * H) + sum_of(lanes, sums, g);
   if (s.peephole != nullptr) {
     x[0] = fma(lanes.load(s.peephole + unit), before, x[0]);
     x[1] = fma(lanes.load(s.peephole + H + unit), before, x[1]);
   }
-  const V i = sigmoid(x[0]), f = sigmoid(x[1]), g = tanh(x[2]);
+  const V i = gate(x[0]), f = gate(x[1]), g = tanh(x[2]);
   const V c = fma(f, before, i * g);
   if (s.peephole != nullptr) x[3] = fma(lanes.load(s.peephole + 2 * H + unit), c, x[3]);
-  const V o = sigmoid(x[3]);
+  const V o = gate(x[3]);
   lanes.store(state, c);
   if (s.gates != nullptr) {
     T* const gates = s.gates + b * s.gate_step + unit;
@@ -112,8 +139,8 @@ DNN_INLINE Vec<T> gru_unit(const Step<T>& s, const Lanes<T, kRagged>& lanes, int
   using V = Vec<T>;
   const int64_t H = s.hidden;
   const T* const pre = s.pre + b * s.gate_step + unit;
-  const V r = sigmoid(lanes.load(pre) + V::load(sums)), z = sigmoid(lanes.load(pre + H) + V::load(sums + V::N));
-  V part = V::load(sums + 2 * V::N);
+  const V r = gate(lanes.load(pre) + sum_of(lanes, sums, 0)), z = gate(lanes.load(pre + H) + sum_of(lanes, sums, 1));
+  V part = sum_of(lanes, sums, 2);
   if (s.hidden_bias != nullptr) part = part + lanes.load(s.hidden_bias + unit);
   const V n = tanh(fma(r, part, lanes.load(pre + 2 * H)));
   if (s.gates != nullptr) {
@@ -129,7 +156,7 @@ template <class T, Cell kCell, bool kRagged>
 DNN_INLINE Vec<T> unit_of(const Step<T>& s, const Lanes<T, kRagged>& lanes, int64_t b, int64_t unit, const T* sums) {
   if constexpr (kCell == Cell::Lstm) return lstm_unit(s, lanes, b, unit, sums);
   if constexpr (kCell == Cell::Gru) return gru_unit(s, lanes, b, unit, sums);
-  const Vec<T> x = lanes.load(s.pre + b * s.gate_step + unit) + Vec<T>::load(sums);
+  const Vec<T> x = lanes.load(s.pre + b * s.gate_step + unit) + sum_of(lanes, sums, 0);
   return kCell == Cell::RnnTanh ? tanh(x) : max(Vec<T>::zero(), x);
 }
 

@@ -23,7 +23,8 @@ struct Lanes {
 };
 
 // How a weight (gates x units, k) is packed: blocks of `units` vectors of units, `columns` = units * gates vectors each, in panels of
-// `width` vectors: [block][panel][k][vector of the panel][lane], zero beyond the last unit. The last panel of a block may be narrower.
+// `width` vectors: [block][panel][k][vector of the panel][lane]. The last panel of a block may be narrower. Where units do not fill their
+// vector, their gates follow each other without a gap, and zeros follow the last.
 template <class T>
 struct PanelPlan {
   static constexpr int64_t N = Vec<T>::N;
@@ -38,43 +39,63 @@ struct PanelPlan {
   int64_t blocks() const { return (vectors() + units - 1) / units; }
   int64_t columns() const { return units * gates; }
   int64_t units_of(int64_t block) const { return std::min(units, vectors() - block * units); }
+  int64_t columns_of(int64_t block) const {
+    const int64_t lanes = std::min(units * N, entries - block * units * N);
+    return lanes / N * gates + (lanes % N * gates + N - 1) / N;
+  }
   int64_t block_elements() const { return columns() * N * k; }
   int64_t elements() const { return blocks() * block_elements(); }
   int64_t tile_height() const { return tile_rows(static_cast<int>(width)); }
 };
 
-// k steps of one vector of units: panel[step][width] from rows `distance` apart, of which `lanes` are there.
 template <class T>
-void pack_vector(T* panel, int64_t width, const T* rows, int64_t distance, int64_t k, int64_t lanes) {
+using RowsOfVector = std::array<const T*, Vec<T>::N>;
+
+// The rows of the weight, k apart, that make vector `column` of a block: row gate * entries + unit in every lane; null: none.
+template <class T>
+RowsOfVector<T> rows_of_vector(const PanelPlan<T>& plan, const T* weight, int64_t block, int64_t column) {
+  constexpr int64_t N = Vec<T>::N;
+  const int64_t unit = (block * plan.units + column / plan.gates) * N, count = std::min(N, plan.entries - unit);
+  RowsOfVector<T> rows{};
+  for (int64_t lane = 0; lane < N; ++lane) {
+    const int64_t at = column % plan.gates * N + lane;
+    if (at < plan.gates * count) rows[static_cast<size_t>(lane)] = weight + (at / count * plan.entries + unit + at % count) * plan.k;
+  }
+  return rows;
+}
+
+// One vector of a panel. `whole`: its rows lie k apart.
+template <class T>
+void pack_vector(T* panel, int64_t width, const RowsOfVector<T>& rows, int64_t k, [[maybe_unused]] bool whole) {
   constexpr int N = Vec<T>::N;
   int64_t p = 0;
 #if defined(__AVX2__)
   if constexpr (std::is_same_v<T, float>) {
-    const int64_t whole = lanes == N ? k / N : 0;
-    pack_along_floats(panel, width, rows, distance * static_cast<int64_t>(sizeof(T)), whole);
-    p = whole * N;
+    if (whole) {
+      pack_along_floats(panel, width, rows[0], k * static_cast<int64_t>(sizeof(T)), k / N);
+      p = k / N * N;
+    }
   }
 #endif
   for (; p < k; p += N) {
     const int64_t steps = std::min<int64_t>(N, k - p);
     Vec<T> r[N];
     DNN_UNROLL
-    for (int i = 0; i < N; ++i) r[i] = i < lanes ? Vec<T>::load(rows + i * distance + p, steps) : Vec<T>::zero();
+    for (size_t i = 0; i < N; ++i) r[i] = rows[i] != nullptr ? Vec<T>::load(rows[i] + p, steps) : Vec<T>::zero();
     transpose(r);
     for (int64_t i = 0; i < steps; ++i) r[i].store(panel + (p + i) * width);
   }
 }
 
-// One block of the weight, whose rows lie k apart: row gate * entries + unit.
 template <class T>
 void pack_panels(const PanelPlan<T>& plan, const T* weight, int64_t block, T* packed) {
   constexpr int64_t N = Vec<T>::N;
-  const int64_t columns = plan.units_of(block) * plan.gates, k = plan.k;
+  const int64_t columns = plan.columns_of(block);
   for (int64_t column = 0; column < columns; ++column) {
     const int64_t panel = column / plan.width, width = std::min(plan.width, columns - panel * plan.width) * N;
-    const int64_t unit = (block * plan.units + column / plan.gates) * N, lanes = std::min(N, plan.entries - unit);
-    const T* const from = weight + (column % plan.gates * plan.entries + unit) * k;
-    pack_vector(packed + panel * plan.width * N * k + column % plan.width * N, width, from, k, k, lanes);
+    const bool whole = (block * plan.units + column / plan.gates + 1) * N <= plan.entries;
+    pack_vector(packed + panel * plan.width * N * plan.k + column % plan.width * N, width, rows_of_vector(plan, weight, block, column),
+                plan.k, whole);
   }
 }
 
@@ -119,7 +140,7 @@ inline constexpr std::array<ProductTile<T>, kMaxTileRows> kProductTiles[kMaxPane
 template <class T>
 void multiply_block(const PanelPlan<T>& plan, const T* packed, int64_t block, const T* a, int64_t a_row, int64_t rows, T* sums) {
   constexpr int64_t N = Vec<T>::N;
-  const int64_t columns = plan.units_of(block) * plan.gates, ld = plan.columns() * N;
+  const int64_t columns = plan.columns_of(block), ld = plan.columns() * N;
   if (a == nullptr) {
     std::fill_n(sums, rows * ld, T(0));
     return;
