@@ -407,6 +407,30 @@ def test_the_gradient_of_relu_passes_where_its_result_is_nan():
     close(x.grad[0], layer.weight_ih_l0.detach().numpy().sum(0, keepdims=True))
 
 
+@pytest.mark.parametrize("isa", FAST_ISAS)
+def test_lstm_gates_of_special_values(isa):
+    """One unit each whose gates i, f, o come from the same value and whose g is tanh(1)."""
+    values = np.array([0.0, np.inf, -np.inf, np.nan, 200.0, -200.0, 95.0, -95.0, -20.0, 1e30, 1e-40], dtype=np.float32)
+    n = len(values)
+    layer = nn.LSTM(1, n)
+    bias = np.concatenate([values, values, np.ones(n, dtype=np.float32), values])
+    layer.load_state_dict(
+        {
+            "weight_ih_l0": dnn.zeros(4 * n, 1),
+            "weight_hh_l0": dnn.zeros(4 * n, n),
+            "bias_ih_l0": tensor(bias),
+            "bias_hh_l0": dnn.zeros(4 * n),
+        }
+    )
+    with use_isa(isa), dnn.no_grad():
+        h, (_, c) = layer(dnn.zeros(1, 1, 1), (dnn.zeros(1, 1, n), dnn.ones(1, 1, n)))
+    with np.errstate(over="ignore"):
+        gate = 1 / (1 + np.exp(-values.astype(np.float64)))
+    cell = gate + gate * np.tanh(1.0)
+    np.testing.assert_allclose(c.numpy()[0, 0], cell, rtol=0, atol=4e-7)
+    np.testing.assert_allclose(h.numpy()[0, 0], gate * np.tanh(cell), rtol=0, atol=4e-7)
+
+
 def test_hooks_see_every_tensor():
     layer, x = made("LSTM", {}, (3, 4)), tensor(random(5, 2, 3)).requires_grad_()
     seen = []
