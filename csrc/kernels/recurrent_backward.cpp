@@ -7,6 +7,7 @@
 #include "kernels/gemm_pack.h"
 #include "kernels/gemm_plan.h"
 #include "kernels/math.h"
+#include "kernels/recurrent_tile.h"
 
 namespace dnncore::DNNCORE_ISA {
 namespace {
@@ -51,7 +52,7 @@ struct BackwardPlan {
         projection(args.shape.output, args.shape.hidden, lanes_of(args.shape.dtype)) {
     const RecurrentShape& s = args.shape;
     const bool projects = args.projection != nullptr;
-    choose(s, projects);
+    choose(s, projects, args.active != nullptr);
     const int64_t lanes = recurrent.lanes;
     dgates_row = round_up(s.gates(), lanes) + lanes;
     dy_row = round_up(s.output, lanes) + lanes;
@@ -65,10 +66,11 @@ struct BackwardPlan {
     dout_at = dy_at + (projects ? s.batch * dy_row : 0);
     end = dout_at + (projects ? s.batch * cell_row : 0);
   }
-  // Stripes need no phases but read all of W_hh each: of 8 rows where it stays in a core's cache, else rather of 16. Two cores, 128 units,
-  // batch 32: 195 against 136 GF/s by panels; 650 units, batch 20: 200 against 183; 512 units, batch 4: 37 against 74.
-  void choose(const RecurrentShape& s, bool projects) {
-    const int64_t bytes = recurrent.elements() * s.size(), rows = bytes <= (1 << 20) ? kLeastRows : 2 * kLeastRows;
+  // Stripes need no phases but read all of W_hh each: of 8 rows where it stays in a core's cache, else rather of 16, and where fewer run in
+  // the end (256 units, 32 sequences of 1 to 100 steps: 82 -> 87 GF/s). Two cores, 128 units, batch 32: 195 against 136 GF/s by panels; 650
+  // units, batch 20: 200 against 183; 512 units, batch 4: 37 against 74.
+  void choose(const RecurrentShape& s, bool projects, bool packed) {
+    const int64_t bytes = recurrent.elements() * s.size(), rows = bytes <= (1 << 20) && !packed ? kLeastRows : 2 * kLeastRows;
     const int64_t fewest = std::clamp<int64_t>(s.batch / kLeastRows, 1, 2);
     stripes = std::clamp<int64_t>(s.batch / rows, fewest, kMostStripes);
     const bool few = s.batch < 2 * kLeastRows || (bytes > (8 << 20) && s.batch < 4 * kLeastRows);
@@ -113,18 +115,6 @@ void multiply(T* c, int64_t c_row, const T* a, int64_t a_row, const Packed& matr
 
 // --- The cells ---
 
-template <class T>
-struct WholeLanes {
-  DNN_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p); }
-  DNN_INLINE void store(T* p, Vec<T> x) const { x.store(p); }
-};
-template <class T>
-struct FirstLanes {
-  int64_t count;
-  DNN_INLINE Vec<T> load(const T* p) const { return Vec<T>::load(p, count); }
-  DNN_INLINE void store(T* p, Vec<T> x) const { x.store(p, count); }
-};
-
 // What the derivatives of one row read and write.
 template <class T>
 struct Row {
@@ -142,8 +132,8 @@ struct Row {
   T* copy;  // of dgates as the product reads it
 };
 
-template <class T, class Lanes>
-DNN_INLINE Vec<T> load_or_zero(Lanes lanes, const T* p, int64_t j) {
+template <class T, bool kRagged>
+DNN_INLINE Vec<T> load_or_zero(const Lanes<T, kRagged>& lanes, const T* p, int64_t j) {
   return p == nullptr ? Vec<T>::zero() : lanes.load(p + j);
 }
 template <class T>
@@ -155,8 +145,8 @@ DNN_INLINE Vec<T> tanh_slope(Vec<T> t) {
   return fma(-t, t, Vec<T>::set(1));
 }
 
-template <Cell kCell, class T, class Lanes>
-DNN_INLINE void differentiate(const Row<T>& row, int64_t j, int64_t hidden, Lanes lanes) {
+template <Cell kCell, class T, bool kRagged>
+DNN_INLINE void differentiate(const Row<T>& row, int64_t j, int64_t hidden, const Lanes<T, kRagged>& lanes) {
   using V = Vec<T>;
   V dout = load_or_zero(lanes, row.dout, j) + load_or_zero(lanes, row.dy, j);
   const auto gate = [&](int64_t part) __attribute__((always_inline)) { return lanes.load(row.gates + part * hidden + j); };
@@ -196,8 +186,8 @@ DNN_INLINE void differentiate(const Row<T>& row, int64_t j, int64_t hidden, Lane
 template <Cell kCell, class T>
 void differentiate_row(const Row<T>& row, Range units, int64_t hidden) {
   int64_t j = units.begin;
-  for (; j + Vec<T>::N <= units.end; j += Vec<T>::N) differentiate<kCell>(row, j, hidden, WholeLanes<T>{});
-  if (j < units.end) differentiate<kCell>(row, j, hidden, FirstLanes<T>{units.end - j});
+  for (; j + Vec<T>::N <= units.end; j += Vec<T>::N) differentiate<kCell>(row, j, hidden, Lanes<T, false>{});
+  if (j < units.end) differentiate<kCell>(row, j, hidden, Lanes<T, true>{units.end - j});
 }
 
 // --- The steps ---
