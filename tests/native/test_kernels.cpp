@@ -92,8 +92,9 @@ void check_gemm(GemmArgs args, DType dtype, DType out_dtype, bool transposed_a, 
 }
 
 void cases_gemm() {
-  constexpr int64_t shapes[][3] = {{1, 1, 1}, {1, 70, 33}, {70, 1, 33}, {7, 9, 13},    {16, 64, 16}, {17, 65, 31}, {65, 33, 300},
-                                   {0, 5, 3}, {5, 0, 3},   {5, 7, 0},   {128, 97, 64}, {3, 5, 5000}, {31, 200, 1}, {130, 514, 129}};
+  constexpr int64_t shapes[][3] = {{1, 1, 1},     {1, 70, 33},   {70, 1, 33},  {7, 9, 13},      {16, 64, 16},
+                                   {17, 65, 31},  {65, 33, 300}, {0, 5, 3},    {5, 0, 3},       {5, 7, 0},
+                                   {128, 97, 64}, {3, 5, 5000},  {31, 200, 1}, {130, 514, 129}, {512, 130, 20}};
   float with_bias = 0;
   for (DType dtype : kFloats)
     for (const auto& [m, n, k] : shapes)
