@@ -100,23 +100,6 @@ void add_tile(const FewProducts<T>& job, int64_t taps, int64_t channels, std::in
   kernels[(taps - 1) * kTileChannels + channels - 1](job);
 }
 
-// `rows` runs of `count` elements, `step` apart in x, with zeros before and after them in rows of `width`.
-template <class T>
-__attribute__((noinline)) void copy_runs(T* to, int64_t width, int64_t before, const T* x, int64_t x_row, int64_t step, int64_t rows,
-                                         int64_t count) {
-  constexpr int N = Vec<T>::N;
-  const int64_t whole = step == 1 ? count / N * N : 0, after = before + count;
-  for (int64_t row = 0; row < rows; ++row, to += width, x += x_row) {
-    for (int64_t i = 0; i < before; ++i) to[i] = T{0};
-    for (int64_t i = 0; i < whole; i += N) Vec<T>::load(x + i).store(to + before + i);
-    if (whole > 0)
-      Vec<T>::load(x + count - N).store(to + after - N);
-    else
-      for (int64_t i = 0; i < count; ++i) to[before + i] = x[i * step];
-    for (int64_t i = after; i < width; ++i) to[i] = T{0};
-  }
-}
-
 template <class T, int... I>
 DNN_INLINE Vec<T> join_halves(const T* low, const T* high, std::integer_sequence<int, I...>) {
   typedef T Half __attribute__((vector_size(kVecBytes / 2)));
@@ -215,7 +198,10 @@ class FewWeightGradient {
     const int64_t x_plane = (s_.filter.h - 1) * columns.size() + pixels;
     T* const x = sums + plan_.sums * N;
     T* const dy = x + round_up(s_.filter.w * x_plane, N);
-    for (int64_t s = 0; s < s_.filter.w; ++s) copy_x(n, rows, {columns.begin + s, columns.end + s}, x + s * x_plane, x_plane);
+    const T* const image = static_cast<const T*>(args_.x) + n * s_.in.h * s_.in.w * s_.x_pixel;
+    for (int64_t s = 0; s < s_.filter.w; ++s)
+      copy_plane(x + s * x_plane, image, s_.in, s_.x_pixel, rows.begin - s_.pad.h, rows.size() + s_.filter.h - 1,
+                 columns.begin + s - s_.pad.w, columns.size());
     const T* const from = static_cast<const T*>(args_.dy) + ((n * s_.out.h + rows.begin) * s_.out.w + columns.begin) * s_.y_pixel;
     const T* const end = reinterpret_cast<const T*>(static_cast<const char*>(args_.dy) + s_.y_bytes());
     turn_pixels<T>({from, s_.y_pixel, pixels, end, dy, whole, sums + s_.taps() * s_.k * N}, s_.k, std::make_integer_sequence<int, H>{});
@@ -235,18 +221,6 @@ class FewWeightGradient {
         add_tile(job, taps.size(), channels.size(), std::make_integer_sequence<int, kTileTaps * kTileChannels>{});
       }
     }
-  }
-
-  // Input pixels of all rows that the chunk meets, `columns` before padding; zeros outside.
-  void copy_x(int64_t n, Range rows, Range columns, T* to, int64_t count) const {
-    const int64_t width = columns.size(), first = columns.begin - s_.pad.w;
-    const Range inside = positions_inside(first, 1, width, s_.in.w);
-    const int64_t row = rows.begin - s_.pad.h, height = rows.size() + s_.filter.h - 1;
-    const Range exist = positions_inside(row, 1, height, s_.in.h);
-    std::fill_n(to, exist.begin * width, T{0});
-    const T* const x = static_cast<const T*>(args_.x) + ((n * s_.in.h + row + exist.begin) * s_.in.w + first + inside.begin) * s_.x_pixel;
-    copy_runs(to + exist.begin * width, width, inside.begin, x, s_.in.w * s_.x_pixel, s_.x_pixel, exist.size(), inside.size());
-    std::fill(to + exist.end * width, to + count, T{0});
   }
 
   const ConvBackwardWeightArgs& args_;
