@@ -31,7 +31,7 @@ constexpr int64_t kFetchedBytesA = 2 << 20;
 constexpr int64_t kFetchedPanels = 12;
 // Of a column-major A that is copied: the least rows of C in a block, cut at whole lines of A, and the least columns that repay another
 // copy. 1024 x 256 over 9600 steps, one core: 128 x 128 83 GF/s, 64 x 256 87, 128 x 256 91.
-constexpr int64_t kCopiedRows = 128, kCopiedUnit = 16, kCopiedColumns = 256;
+constexpr int64_t kCopiedRows = 128, kCopiedUnit = 16, kCopiedColumns = 512;
 // From here on k is split: there would be few tasks otherwise. m has no say, so that a row's bits do not depend on its neighbours.
 constexpr int64_t kSplitSteps = 16384, kSplitColumns = 64;
 
