@@ -268,7 +268,7 @@ def test_linear_draws_pytorchs_distribution():
         assert abs(values.mean()) < 4 * bound / math.sqrt(3 * values.size)
     assert nn.Linear(2, 3, dtype=dnn.float64).weight.dtype == dnn.float64
     assert nn.Linear(0, 3)(dnn.zeros(2, 0)).shape == (2, 3)
-    with pytest.raises(ValueError, match="out_features=-1"):
+    with pytest.raises(ValueError, match="expected out_features of at least 0, got -1"):
         nn.Linear(2, -1)
 
 
