@@ -326,8 +326,7 @@ Tensor layer_norm(const Tensor& x, const Shape& shape, const Tensor& weight, con
 Tensor rms_norm(const Tensor& x, const Shape& shape, const Tensor& weight, std::optional<double> eps) {
   const int first = check_normalized("rms_norm", x, shape);
   check_parameter("rms_norm", "weight", x, weight, shape);
-  const double least =
-      x.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  const double least = x.dtype() == DType::Float64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
   check_eps("rms_norm", eps.value_or(least));
   return row_norm({.op = "rms_norm", .eps = eps.value_or(least), .statistics = Statistics::Uncentered}, x, first, weight, Tensor());
 }
