@@ -64,12 +64,14 @@ def test_import_loads_nothing():
     assert loaded == "[]\n"
 
 
-def test_import_time_beyond_numpy():
+def test_import_costs_a_fraction_of_numpys():
+    """The budget of 50 ms, in processor time beside NumPy's own import, 85 ms on that machine: a slow or busy one slows both."""
     code = (
-        "import numpy, time; start = time.process_time(); import dnncore; "
-        "dnncore.zeros(1), dnncore.nn, dnncore.optim; print(time.process_time() - start)"
+        "import time; start = time.process_time(); import numpy; middle = time.process_time(); import dnncore; "
+        "dnncore.zeros(1), dnncore.nn, dnncore.optim; print(middle - start, time.process_time() - middle)"
     )
-    assert min(float(fresh(code).stdout) for _ in range(5)) < 0.050
+    theirs, ours = zip(*(map(float, fresh(code).stdout.split()) for _ in range(5)), strict=True)
+    assert min(ours) < 0.6 * min(theirs)
 
 
 def test_import_and_use_are_silent_and_change_nothing():
