@@ -49,19 +49,7 @@ CONTENDERS = {"ours": {}, "captured": {"captured": True}, "NCHW": {}, "last": {"
 PEERS = ("NCHW", "last", "compiled")
 
 COLUMNS = [
-    ("network, batch", 16, ""),
-    ("threads", 7, "d"),
-    ("ours ms", 8, ".2f"),
-    ("captured", 8, ".2f"),
-    ("spread", 6, ".2f"),
-    ("kernels", 8, ".2f"),
-    ("floor ms", 8, ".2f"),
-    ("fraction", 8, ".3f"),
-    ("NCHW ms", 8, ".2f"),
-    ("last ms", 8, ".2f"),
-    ("compiled", 8, ".2f"),
-    ("x torch", 7, ".2f"),
-    ("captured x", 10, ".2f"),
+    *common.step_columns(("network, batch", 16, ""), "NCHW ms", "last ms"),
     ("winograd", 8, ".2f"),
     ("winograd x", 10, ".2f"),
     ("MB ours", 7, ".0f"),

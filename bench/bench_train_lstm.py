@@ -42,20 +42,7 @@ JOBS = [
 ]
 TOLERANCE = 1e-4  # of the losses of the first three steps
 
-COLUMNS = [
-    ("network", 24, ""),
-    ("threads", 7, "d"),
-    ("ours ms", 8, ".2f"),
-    ("captured", 8, ".2f"),
-    ("spread", 6, ".2f"),
-    ("kernels", 8, ".2f"),
-    ("floor ms", 8, ".2f"),
-    ("fraction", 8, ".3f"),
-    ("torch ms", 8, ".2f"),
-    ("compiled", 8, ".2f"),
-    ("x torch", 7, ".2f"),
-    ("captured x", 10, ".2f"),
-]
+COLUMNS = common.step_columns(("network", 24, ""), "torch ms")
 
 
 def network(lib, job):

@@ -388,6 +388,24 @@ def best_of(timings, names):
     return min((timings[name] for name in names if name in timings), key=lambda timing: timing.median, default=None)
 
 
+def step_columns(label, *peers):
+    """The columns of `step_values`, with those of peers that a script adds."""
+    return [
+        label,
+        ("threads", 7, "d"),
+        ("ours ms", 8, ".2f"),
+        ("captured", 8, ".2f"),
+        ("spread", 6, ".2f"),
+        ("kernels", 8, ".2f"),
+        ("floor ms", 8, ".2f"),
+        ("fraction", 8, ".3f"),
+        *((peer, 8, ".2f") for peer in peers),
+        ("compiled", 8, ".2f"),
+        ("x torch", 7, ".2f"),
+        ("captured x", 10, ".2f"),
+    ]
+
+
 def step_values(label, count, timings, plan, ceiling, peers):
     """What every row of large steps has, in ms; the first column is `label`'s."""
     millis = {name: timing.median * 1e3 for name, timing in timings.items()}
