@@ -50,7 +50,7 @@ LAYERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("layer", LAYERS, ids=str)
+@pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.__name__)
 def test_every_layer(layer):
     runs(trained(mlp(layer), adam))
 

@@ -1,5 +1,7 @@
 """x[key] and x[key] = value against NumPy, over index expressions that hypothesis writes."""
 
+import re
+
 import dnncore as dnn
 import numpy as np
 import pytest
@@ -206,7 +208,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "error", "message"), ERRORS, ids=lambda v: repr(v)[:30])
+@pytest.mark.parametrize(("key", "error", "message"), ERRORS, ids=lambda v: re.sub(" at 0x.*", "", repr(v))[:30])
 def test_bad_index(key, error, message):
     x = dnn.tensor(X)
     with pytest.raises(error, match=message):

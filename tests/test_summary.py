@@ -151,7 +151,8 @@ def test_an_embedding_of_computed_ids_that_fails_says_so():
         summarize(network, input_shape=(3,))
 
 
-def test_shared_modules_and_tied_parameters_count_once():
+def test_shared_modules_and_tied_parameters_count_once(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
     shared = nn.Linear(4, 4)
     tied = nn.Linear(4, 4)
     tied.weight = shared.weight

@@ -207,8 +207,6 @@ class StepRecorder final : public Recorder {
   // Whether it was made from Python values in the step: the memory of every repetition, which a result must not be.
   bool is_constant(const Tensor& x) const;
   const std::string& why() const { return why_; }
-  // Lets the host go on with the values of x where it is an argument: the plan then holds for these values alone. False elsewhere.
-  bool fixes_values(const Tensor& x);
 
   void record(LaunchRecord record) override;
   void created(Storage& storage) override;
@@ -217,6 +215,7 @@ class StepRecorder final : public Recorder {
   void reads_grad(TensorImpl& leaf) override;
   void set_grad(TensorImpl& leaf, const Tensor& grad) override;
   bool optimizes(OptimizerStep& optimizer) override;
+  bool fixes_values(const Tensor& x) override;  // of arguments
   void cannot_repeat(const char* op, const char* what) override;
 
  private:

@@ -235,11 +235,16 @@ void attach(const Ref<Node>& node, const Tensor& output, std::initializer_list<c
   output.impl()->output_number = 0;
 }
 
-void attach(const Ref<Node>& node, const Tensor& output, const std::vector<Tensor>& inputs) {
+void attach(const Ref<Node>& node, const Tensor& output, const std::vector<Tensor>& inputs) { attach_all(node, {output}, inputs); }
+
+void attach_all(const Ref<Node>& node, const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs) {
   node->edges.reserve(inputs.size());
   for (const Tensor& input : inputs) node->edges.push_back(gradient_edge(input));
-  output.impl()->grad_fn = node;
-  output.impl()->output_number = 0;
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    if (!outputs[i].defined()) continue;
+    outputs[i].impl()->grad_fn = node;
+    outputs[i].impl()->output_number = static_cast<uint32_t>(i);
+  }
 }
 
 void Node::forget(const TensorImpl* output) {

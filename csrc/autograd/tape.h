@@ -2,6 +2,7 @@
 // A node's backward receives one gradient per output (undefined where none arrived) and returns one per input.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <string>
 #include <vector>
@@ -96,9 +97,16 @@ inline bool any_requires_grad(std::initializer_list<const Tensor*> tensors) {
   return false;
 }
 
+inline bool any_requires_grad(const std::vector<Tensor>& tensors) {
+  return GradMode::enabled() &&
+         std::any_of(tensors.begin(), tensors.end(), [](const Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); });
+}
+
 // Makes `node` the origin of `output` with edges to `inputs`.
 void attach(const Ref<Node>& node, const Tensor& output, std::initializer_list<const Tensor*> inputs);
 void attach(const Ref<Node>& node, const Tensor& output, const std::vector<Tensor>& inputs);
+// The same of several outputs in the node's order; undefined ones are not there.
+void attach_all(const Ref<Node>& node, const std::vector<Tensor>& outputs, const std::vector<Tensor>& inputs);
 
 // The node of an op whose backward is a callable: Grads fn(const Node& node, const Tensor& grad).
 template <class Fn>

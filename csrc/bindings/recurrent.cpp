@@ -4,7 +4,6 @@
 #include <string>
 #include <string_view>
 
-#include "autograd/plan.h"
 #include "bindings/bindings.h"
 
 namespace dnncore::bindings {
@@ -47,8 +46,7 @@ std::vector<int64_t> numbers_of(const char* layer, const char* name, const Tenso
   DNN_CHECK(x.dtype() == DType::Int64 || x.dtype() == DType::Int32, TypeError, layer, ": expected ", name, " of whole numbers, got ",
             x.dtype());
   DNN_CHECK(x.ndim() == 1, ValueError, layer, ": expected ", name, " of one dimension, got shape ", x.shape());
-  auto* recorder = dynamic_cast<StepRecorder*>(current_recorder());
-  if (recorder == nullptr || !recorder->fixes_values(x)) host_reads(layer);
+  if (Recorder* recorder = current_recorder(); recorder != nullptr && !recorder->fixes_values(x)) host_reads(layer);
   const Tensor dense = ops::contiguous(ops::to_dtype(x.detach(), DType::Int64));
   return {dense.data<int64_t>(), dense.data<int64_t>() + dense.numel()};
 }

@@ -60,7 +60,9 @@ class Recorder {
   virtual void reads_grad(TensorImpl&) {}                                   // somebody looks at .grad
   virtual void set_grad(TensorImpl&, const Tensor&) {}                      // about to be set; undefined: cleared
   virtual bool optimizes(OptimizerStep&) { return false; }                  // about to run; true: its launches are not wanted
-  virtual void cannot_repeat(const char*, const char*) {}                   // (op, what it does)
+  // The host is about to go on with the values of a tensor; true: a repetition is for these alone, and that it is will be checked.
+  virtual bool fixes_values(const Tensor&) { return false; }
+  virtual void cannot_repeat(const char*, const char*) {}  // (op, what it does)
 };
 // Of the calling thread; nullptr: none. Returns the one before.
 Recorder* set_recorder(Recorder* recorder);

@@ -105,14 +105,12 @@ Tensor cat(const std::vector<Tensor>& tensors, int64_t dim) {
   const Tensor y = Tensor::empty(shape, dtype, tensors[0].device(), "cat");
   if (const Tensor like = order_of_parts(tensors, y, at); is_channels_last(like)) y.impl()->strides = like.strides();
   int64_t start = 0;
-  bool needs_grad = false;
   for (const Tensor& tensor : tensors) {
     const int64_t size = tensor.size(at);
     launch_copy("cat", tensor, y.view_as(tensor.shape(), y.strides(), start * y.stride(at)), false);
     start += size;
-    needs_grad |= any_requires_grad({&tensor});
   }
-  if (needs_grad) {
+  if (any_requires_grad(tensors)) {
     std::vector<int64_t> sizes;
     std::vector<DType> dtypes;
     for (const Tensor& tensor : tensors) {

@@ -358,24 +358,6 @@ class RecurrentNode final : public Node {
   std::unique_ptr<SavedParts> saved_;
 };
 
-void attach_outputs(const Ref<Node>& node, const RecurrentResult& out, const std::vector<Tensor>& inputs) {
-  attach(node, out.y, inputs);
-  uint32_t number = 0;
-  for (const Tensor* output : {&out.y, &out.h, &out.c}) {
-    if (output->defined()) {
-      output->impl()->grad_fn = node;
-      output->impl()->output_number = number;
-    }
-    ++number;
-  }
-}
-
-bool any_recorded(const std::vector<Tensor>& inputs) {
-  for (const Tensor& input : inputs)
-    if (any_requires_grad({&input})) return true;
-  return false;
-}
-
 }  // namespace
 
 std::vector<Tensor> LayerInputs::all() const {
@@ -388,7 +370,7 @@ std::vector<Tensor> LayerInputs::all() const {
 RecurrentResult recurrent_layer(const RecurrentLayer& layer, const LayerInputs& inputs) {
   const auto directions = static_cast<int64_t>(inputs.weights.size());
   const std::vector<Tensor> list = inputs.all();
-  const bool keep = any_recorded(list);
+  const bool keep = any_requires_grad(list);
   const auto fresh = [&](const Shape& shape) { return Tensor::empty(shape, inputs.x.dtype(), inputs.x.device(), layer.op); };
   RecurrentResult out{fresh({layer.steps.rows, directions * layer.output}), fresh({directions, layer.steps.batch, layer.output}), {}};
   if (layer.cell == Cell::Lstm) out.c = fresh({directions, layer.steps.batch, layer.hidden});
@@ -397,7 +379,7 @@ RecurrentResult recurrent_layer(const RecurrentLayer& layer, const LayerInputs& 
     const NoGrad no_grad;
     for (size_t d = 0; d < inputs.weights.size(); ++d) kept.push_back(run_direction(layer, inputs, d, out, keep));
   }
-  if (keep) attach_outputs(Ref<Node>(new RecurrentNode(layer, inputs, out, std::move(kept))), out, list);
+  if (keep) attach_all(Ref<Node>(new RecurrentNode(layer, inputs, out, std::move(kept))), {out.y, out.h, out.c}, list);
   return out;
 }
 

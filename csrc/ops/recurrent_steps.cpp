@@ -1,6 +1,4 @@
 // A recurrent layer as it is written on paper, of ops that record themselves: what its second derivatives are made of.
-#include <algorithm>
-
 #include "ops/common.h"
 #include "ops/expressions.h"
 #include "ops/recurrent_layer.h"
@@ -67,7 +65,7 @@ Tensor joined(const std::vector<Tensor>& parts) {
     const NoGrad no_grad;
     y = cat(parts, 0);
   }
-  if (std::none_of(parts.begin(), parts.end(), [](const Tensor& part) { return any_requires_grad({&part}); })) return y;
+  if (!any_requires_grad(parts)) return y;
   std::vector<int64_t> sizes;
   for (const Tensor& part : parts) sizes.push_back(part.size(0));
   record_list("recurrent", y, parts, [sizes](const Node&, const Tensor& g) -> Grads { return parted(g, sizes); });
@@ -104,11 +102,7 @@ std::vector<Tensor> parted(const Tensor& given, const std::vector<int64_t>& size
   }
   if (parts.empty() || !any_requires_grad({&x})) return parts;
   const Ref<Node> node(new PartsNode(parts));
-  attach(node, parts[0], {&x});
-  for (size_t i = 1; i < parts.size(); ++i) {
-    parts[i].impl()->grad_fn = node;
-    parts[i].impl()->output_number = static_cast<uint32_t>(i);
-  }
+  attach_all(node, parts, {x});
   return parts;
 }
 
