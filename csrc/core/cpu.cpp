@@ -19,6 +19,10 @@
 #include "core/launch.h"
 
 namespace dnncore {
+
+#ifdef DNNCORE_HAS_emulated
+const CpuTable& emulated_table();  // cuda/emulator
+#endif
 extern "C" const CpuTable dnncore_table_sse2, dnncore_table_avx2, dnncore_table_avx512, dnncore_table_avx512bf16, dnncore_table_neon,
     dnncore_table_reference;
 }
@@ -135,6 +139,9 @@ std::vector<const CpuTable*> usable_tables() {
 #endif
 #ifdef DNNCORE_HAS_neon
   if (f.neon) tables.push_back(&dnncore_table_neon);
+#endif
+#ifdef DNNCORE_HAS_emulated
+  tables.push_back(&emulated_table());
 #endif
   tables.push_back(&dnncore_table_reference);
   return tables;

@@ -26,8 +26,8 @@ struct DropoutArgs {
   DType dtype = DType::Float32;
 
   bool in_place() const { return x == y; }
-  uint64_t threshold() const { return static_cast<uint64_t>(p * 0x1p32); }
-  uint64_t counters_used() const { return static_cast<uint64_t>((n + kBlockElements - 1) / kBlockElements * kBlockCounters); }
+  constexpr uint64_t threshold() const { return static_cast<uint64_t>(p * 0x1p32); }
+  constexpr uint64_t counters_used() const { return static_cast<uint64_t>((n + kBlockElements - 1) / kBlockElements * kBlockCounters); }
   std::array<Operand, 4> operands() const {
     const auto bytes = n * static_cast<int64_t>(itemsize(dtype));
     return {operand(this, &state, Role::Accumulate, sizeof(GeneratorState)), operand(this, &x, Role::Read, bytes),

@@ -1,0 +1,56 @@
+// How a grid is launched, and what every kernel needs. All sources here compile with nvcc, and with a C++ compiler for the emulator.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+#include "core/check.h"
+
+namespace dnncore::cuda {
+
+inline constexpr int kBlock = 256;  // threads, where a kernel has no reason for another number
+inline constexpr unsigned kAllLanes = 0xffffffffu;
+
+// From a failed launch on the error is the caller's: StateError with the name of the kernel's family.
+inline void check(cudaError_t error, const char* what) {
+  DNN_CHECK(error == cudaSuccess, StateError, what, ": ", cudaGetErrorString(error));
+}
+
+template <class... Parameters, class... Args>
+void launch_grid(const char* what, void (*kernel)(Parameters...), dim3 grid, dim3 block, cudaStream_t stream, size_t shared,
+                 const Args&... args) {
+#ifdef DNN_EMULATED
+  static_cast<void>(stream);
+  check(emulator::run(grid, block, shared, [&] { kernel(Parameters(args)...); }), what);
+#else
+  const auto call = [&](Parameters... values) {
+    void* pointers[] = {const_cast<void*>(static_cast<const void*>(&values))...};
+    return cudaLaunchKernel(reinterpret_cast<const void*>(kernel), grid, block, pointers, shared, stream);
+  };
+  check(call(args...), what);
+#endif
+}
+
+// Dynamic shared memory of a block, aligned to 128 bytes.
+template <class T>
+__device__ __forceinline__ T* shared_memory() {
+#ifdef DNN_EMULATED
+  return reinterpret_cast<T*>(emulator::block.shared);
+#else
+  extern __shared__ __align__(128) unsigned char bytes[];
+  return reinterpret_cast<T*>(bytes);
+#endif
+}
+
+__device__ __forceinline__ int64_t global_thread() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
+__device__ __forceinline__ int64_t grid_threads() { return int64_t{gridDim.x} * blockDim.x; }
+
+// Blocks for `count` threads of work. A grid never holds more than 2^31 - 1 blocks; kernels go through what is left in strides.
+inline unsigned blocks_for(int64_t count, int block = kBlock) {
+  return static_cast<unsigned>(std::clamp<int64_t>((count + block - 1) / block, 1, 0x7fffffff));
+}
+
+}  // namespace dnncore::cuda

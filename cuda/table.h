@@ -1,0 +1,10 @@
+// The table of CUDA kernels, built from kernels.def.
+#pragma once
+
+#include "core/device_table.h"
+
+namespace dnncore::cuda {
+
+const DeviceTable& table();
+
+}  // namespace dnncore::cuda
