@@ -21,10 +21,12 @@ struct BagShape {
   BagMode mode = BagMode::Sum;
   DType dtype = DType::Float32;  // Float32 or Float64
 
-  bool counts(int64_t id) const { return static_cast<uint64_t>(id) < static_cast<uint64_t>(rows) && id != skipped; }
+  constexpr bool counts(int64_t id) const { return static_cast<uint64_t>(id) < static_cast<uint64_t>(rows) && id != skipped; }
   // Bag b holds ids [begin, end): from starts[b], which never falls, to the next one's or the end.
-  int64_t begin(const int64_t* starts, int64_t b) const { return starts == nullptr ? b * per_bag : starts[b]; }
-  int64_t end(const int64_t* starts, int64_t b) const { return starts == nullptr ? (b + 1) * per_bag : b + 1 < bags ? starts[b + 1] : ids; }
+  constexpr int64_t begin(const int64_t* starts, int64_t b) const { return starts == nullptr ? b * per_bag : starts[b]; }
+  constexpr int64_t end(const int64_t* starts, int64_t b) const {
+    return starts == nullptr ? (b + 1) * per_bag : b + 1 < bags ? starts[b + 1] : ids;
+  }
 
   int64_t size() const { return static_cast<int64_t>(itemsize(dtype)); }
   int64_t table_bytes() const { return rows * columns * size(); }

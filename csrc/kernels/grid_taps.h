@@ -12,7 +12,7 @@ namespace dnncore {
 template <class T>
 struct Dual {
   T value, along;
-  friend Dual operator*(Dual a, Dual b) { return {a.value * b.value, a.value * b.along + a.along * b.value}; }
+  friend constexpr Dual operator*(Dual a, Dual b) { return {a.value * b.value, a.value * b.along + a.along * b.value}; }
 };
 
 // Along one dimension: elements inside x, their weights, and the derivatives of these by the coordinate of the grid.
@@ -22,7 +22,7 @@ struct GridAxis {
   int64_t at[4];
   Dual<T> weight[4], slope[4];
 
-  void add(int64_t element, T w, T first, T second, T direction) {
+  constexpr void add(int64_t element, T w, T first, T second, T direction) {
     at[count] = element;
     weight[count] = {w, first * direction};
     slope[count++] = {first, second * direction};
@@ -35,7 +35,7 @@ struct GridPlace {
 };
 
 template <class T>
-GridPlace<T> clipped(GridPlace<T> p, int64_t size) {
+constexpr GridPlace<T> clipped(GridPlace<T> p, int64_t size) {
   const T last = static_cast<T>(size - 1);
   if (p.at <= 0) return {0, 0};
   return p.at >= last ? GridPlace<T>{last, 0} : p;
@@ -43,7 +43,7 @@ GridPlace<T> clipped(GridPlace<T> p, int64_t size) {
 
 // Mirrored at both ends, which are centres of elements where `corners`, else edges.
 template <class T>
-GridPlace<T> reflected(GridPlace<T> p, int64_t size, bool corners) {
+constexpr GridPlace<T> reflected(GridPlace<T> p, int64_t size, bool corners) {
   const T low = corners ? T(0) : T(-0.5), span = static_cast<T>(corners ? size - 1 : size);
   if (span == 0) return {0, 0};
   const T offset = std::fabs(p.at - low), rest = std::fmod(offset, span);
@@ -53,14 +53,14 @@ GridPlace<T> reflected(GridPlace<T> p, int64_t size, bool corners) {
 }
 
 template <class T>
-GridPlace<T> padded(const GridShape& s, GridPlace<T> p, int64_t size) {
+constexpr GridPlace<T> padded(const GridShape& s, GridPlace<T> p, int64_t size) {
   if (s.padding == GridPadding::Border) return clipped(p, size);
   if (s.padding == GridPadding::Reflection) return clipped(reflected(p, size, s.align_corners), size);
   return p;
 }
 
 template <class T>
-GridAxis<T> cubic_axis(const GridShape& s, GridPlace<T> p, int64_t size, T direction) {
+constexpr GridAxis<T> cubic_axis(const GridShape& s, GridPlace<T> p, int64_t size, T direction) {
   constexpr T a = T(-0.75);
   GridAxis<T> axis;
   const T first = std::floor(p.at), t = p.at - first;
@@ -78,7 +78,7 @@ GridAxis<T> cubic_axis(const GridShape& s, GridPlace<T> p, int64_t size, T direc
 }
 
 template <class T>
-GridAxis<T> grid_axis(const GridShape& s, int64_t size, T coordinate, T direction) {
+constexpr GridAxis<T> grid_axis(const GridShape& s, int64_t size, T coordinate, T direction) {
   const T n = static_cast<T>(size);
   GridPlace<T> p =
       s.align_corners ? GridPlace<T>{(coordinate + 1) / 2 * (n - 1), (n - 1) / 2} : GridPlace<T>{((coordinate + 1) * n - 1) / 2, n / 2};
@@ -99,7 +99,7 @@ GridAxis<T> grid_axis(const GridShape& s, int64_t size, T coordinate, T directio
 
 // Calls fn(element of the sample, weight, its derivatives by x, y, z) for every element of point `i`, counted over all samples.
 template <class T, class Fn>
-void for_each_grid_tap(const GridShape& s, const T* grid, const T* tangent, int64_t i, Fn&& fn) {
+constexpr void for_each_grid_tap(const GridShape& s, const T* grid, const T* tangent, int64_t i, Fn&& fn) {
   const int64_t sizes[] = {s.in.w, s.in.h, s.in.d};
   GridAxis<T> axes[3];
   for (int a = 0; a < s.spatial; ++a)

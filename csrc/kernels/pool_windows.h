@@ -1,62 +1,13 @@
-// What the pooling kernels share: where windows lie, which windows hold an element, and the tasks: blocks of adjacent pixels and channels.
+// What the pooling kernels share: their tasks, blocks of adjacent pixels and channels.
 #pragma once
 
 #include <algorithm>
 
 #include "core/parallel.h"
 #include "kernels/elementwise_loops.h"
-#include "kernels/pool.h"
+#include "kernels/pool_dim.h"
 
 namespace dnncore::DNNCORE_ISA {
-
-// Of one window along one dimension: tap f is element first + f dilation; taps [begin, end) are inside.
-struct Reach {
-  int64_t first, begin, end;
-};
-
-// Windows [begin, end) along one dimension: all that hold an element, and with a dilation some that pass over it.
-struct Owners {
-  int64_t begin, end;
-};
-
-struct PoolDim {
-  int64_t in, out, filter, stride, dilation, pad;
-  bool adaptive;
-
-  int64_t first(int64_t p) const { return adaptive ? p * in / out : p * stride - pad; }
-  int64_t last(int64_t p) const { return adaptive ? ((p + 1) * in + out - 1) / out - 1 : first(p) + (filter - 1) * dilation; }
-  Reach reach(int64_t p) const {
-    const int64_t from = first(p);
-    if (adaptive) return {from, 0, last(p) + 1 - from};
-    if (dilation == 1) return {from, std::max<int64_t>(0, -from), std::min(filter, in - from)};
-    return {from, from < 0 ? (dilation - 1 - from) / dilation : 0, std::min(filter, (in - from + dilation - 1) / dilation)};
-  }
-  Owners owners(int64_t q) const {
-    if (adaptive) return {q * out / in, std::min(out, ((q + 1) * out + in - 1) / in)};
-    const int64_t before = q + pad - (filter - 1) * dilation;
-    return {before > 0 ? (before + stride - 1) / stride : 0, std::min(out, (q + pad) / stride + 1)};
-  }
-  // owners(q) from owners(q - 1), without divisions.
-  void advance(Owners& owners, int64_t q) const {
-    while (owners.begin < out && last(owners.begin) < q) ++owners.begin;
-    while (owners.end < out && first(owners.end) <= q) ++owners.end;
-  }
-  // The tap of window p that is element q, or -1.
-  int64_t tap(int64_t p, int64_t q) const {
-    const int64_t offset = q - first(p);
-    if (adaptive || dilation == 1) return offset;
-    return offset % dilation == 0 ? offset / dilation : -1;
-  }
-};
-
-inline PoolDim pool_dim(const PoolShape& s, int64_t Extent::*dim) {
-  return {s.in.*dim, s.out.*dim, s.filter.*dim, s.stride.*dim, s.adaptive ? 1 : s.dilation.*dim, s.pad.*dim, s.adaptive};
-}
-
-struct PoolDims {
-  PoolDim d, h, w;
-  explicit PoolDims(const PoolShape& s) : d(pool_dim(s, &Extent::d)), h(pool_dim(s, &Extent::h)), w(pool_dim(s, &Extent::w)) {}
-};
 
 // Rows of `width` pixels in blocks of pixels and channels; `cost` elements are touched for each one that is written.
 struct PoolBlocks {

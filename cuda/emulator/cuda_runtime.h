@@ -136,6 +136,12 @@ T atomicMax(T* to, T value) {
   if (value > before) *to = value;
   return before;
 }
+template <class T>
+T atomicMin(T* to, T value) {
+  const T before = *to;
+  if (value < before) *to = value;
+  return before;
+}
 
 inline int __popc(unsigned x) { return std::popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
