@@ -18,11 +18,11 @@ struct Tile {
   static constexpr int kThreads = 32 * warp_rows * warp_columns;
   static constexpr int M = TM * kLaneRows * warp_rows, N = TN * kLaneColumns * warp_columns;
 };
-using Large = Tile<8, 8, 8, 2, 4, 16>;        // 128 x 128
+using Large = Tile<8, 8, 8, 2, 4, 8>;         // 128 x 128; with a BK of 16 registers spill
 using Medium = Tile<8, 4, 4, 2, 2, 16>;       // 64 x 64
 using Small = Tile<4, 4, 8, 1, 2, 16>;        // 32 x 32
-using FewRows = Tile<8, 1, 1, 1, 2, 32>;      // 8 x 64
-using FewColumns = Tile<1, 8, 32, 2, 1, 32>;  // 64 x 8
+using FewRows = Tile<8, 1, 1, 1, 1, 16>;      // 8 x 32
+using FewColumns = Tile<1, 8, 32, 1, 1, 16>;  // 32 x 8
 
 inline constexpr int64_t kProcessors = 132;  // that a grid shall fill
 inline constexpr int64_t kLeastChunk = 512, kChunkStep = 32;
@@ -256,8 +256,8 @@ __global__ void __launch_bounds__(Shape::kThreads, 2048 / sizeof(Working<T>) / S
   FeedB feed_b;
   for (int64_t z = blockIdx.z; z < p.batch; z += gridDim.z) {
     feed_a.start(a, z, row), feed_b.start(b, z, column);
-    const int64_t first = p.split ? blockIdx.y : 0, last = p.split ? first + 1 : p.chunks;
-    for (int64_t chunk = first; chunk < last; ++chunk) {
+    const int first = p.split ? static_cast<int>(blockIdx.y) : 0, last = p.split ? first + 1 : static_cast<int>(p.chunks);
+    for (int chunk = first; chunk < last; ++chunk) {
       W sums[TM][TN] = {};
       const int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.k ? begin + p.chunk : p.k;
       if (begin < end) {
@@ -319,27 +319,30 @@ void launch(const char* what, const Problem& p, const A& a, const B& b, const Ou
 }
 
 // fn(the tile's type): the largest that fits the shape and fills the device. float64 and halves have no large one: nothing is faster
-// with it where multiplications are slow, or converted.
-template <class T, class Fn>
+// with it where multiplications are slow, or converted. Gathered operands have fewer: each is a kernel more to compile and carry.
+template <class T, bool gathered, class Fn>
 void visit_tile(const Problem& p, Fn&& fn) {
-  if (p.n <= FewColumns::N) return fn(FewColumns{});
-  if (p.m <= FewRows::M) return fn(FewRows{});
+  if constexpr (!gathered) {
+    if (p.n <= FewColumns::N) return fn(FewColumns{});
+    if (p.m <= FewRows::M) return fn(FewRows{});
+  }
   if constexpr (sizeof(T) == 4)
     if (p.m > Medium::M && p.n > Medium::N && p.fills<Large>()) return fn(Large{});
-  if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Medium{});
+  if constexpr (sizeof(T) == 4 || !gathered)
+    if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Medium{});
   fn(Small{});
 }
 
-template <class T>
+template <class T, bool gathered = false>
 bool wants_split(const Problem& p) {
   bool wanted = false;
-  visit_tile<T>(p, [&](auto tile) { wanted = p.chunks > 1 && p.tiles(tile.M, tile.N) * p.batch < kProcessors * 3 / 4; });
+  visit_tile<T, gathered>(p, [&](auto tile) { wanted = p.chunks > 1 && p.tiles(tile.M, tile.N) * p.batch < kProcessors * 3 / 4; });
   return wanted;
 }
 
-template <class T, class A, class B>
+template <bool gathered = false, class T, class A, class B>
 void run(const char* what, const Problem& p, const A& a, const B& b, const Output<T>& output, cudaStream_t stream) {
-  visit_tile<T>(p, [&](auto tile) { launch<decltype(tile)>(what, p, a, b, output, stream); });
+  visit_tile<T, gathered>(p, [&](auto tile) { launch<decltype(tile)>(what, p, a, b, output, stream); });
 }
 template <class T>
 void run_join(const char* what, const Problem& p, const Output<T>& output, cudaStream_t stream) {
@@ -372,13 +375,16 @@ struct Matrix {
 
   struct Row {
     const T* at;
-    int64_t left;  // rows from this one on
+    int left;  // rows from this one on, of V
   };
-  __device__ __forceinline__ Row row(int64_t z, int64_t r) const { return {data + z * batch_step + r * row_step, rows - r}; }
+  __device__ __forceinline__ Row row(int64_t z, int64_t r) const {
+    return {data + z * batch_step + r * row_step, static_cast<int>(std::clamp<int64_t>(rows - r, 0, V))};
+  }
   __device__ __forceinline__ Pack<T, V> load(const Row& from, int64_t k, int64_t end) const {
     const T* const at = from.at + k * k_step;
-    const int64_t left = along_k ? end - k : from.left;
-    const bool inside = (along_k ? from.left : end - k) > 0;
+    const int left_k = static_cast<int>(std::clamp<int64_t>(end - k, 0, V));
+    const int left = along_k ? left_k : from.left;
+    const bool inside = (along_k ? from.left : left_k) > 0;
     if (packs && inside && left >= V) return *reinterpret_cast<const Pack<T, V>*>(at);
     Pack<T, V> x;
 #pragma unroll
