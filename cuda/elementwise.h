@@ -19,7 +19,9 @@ struct Divider {
   __device__ __forceinline__ uint32_t divide(uint32_t n) const { return (__umulhi(n, magic) + n) >> shift; }
 };
 
-// Where K operands are, over joined dimensions in the order of the first operand's memory.
+enum class WalkOrder : bool { Memory, Positions };
+
+// Where K operands are, over joined dimensions in the order of the first operand's memory, or as they stand.
 template <int K>
 struct Walk {
   int64_t count;
@@ -27,14 +29,14 @@ struct Walk {
   Divider dividers[kMaxDims];
   int64_t sizes[kMaxDims], strides[K][kMaxDims];
 
-  Walk(const Shape& shape, const Strides* const (&operands)[K]) : count(numel(shape)) {
+  Walk(const Shape& shape, const Strides* const (&operands)[K], WalkOrder order = WalkOrder::Memory) : count(numel(shape)) {
     Shape joined = shape;
     Strides copies[K], *pointers[K];
     for (int k = 0; k < K; ++k) copies[k] = *operands[k], pointers[k] = &copies[k];
-    coalesce(joined, pointers, K);
+    (order == WalkOrder::Memory ? coalesce : join_dimensions)(joined, pointers, K);
     dims = joined.n;
     for (int d = 0; d < dims; ++d) {
-      if (is_short()) dividers[d] = Divider(static_cast<uint32_t>(joined[d]));
+      if (is_short() && count > 0) dividers[d] = Divider(static_cast<uint32_t>(joined[d]));
       sizes[d] = joined[d];
       for (int k = 0; k < K; ++k) strides[k][d] = copies[k][d];
     }
@@ -43,6 +45,7 @@ struct Walk {
 
   __device__ __forceinline__ void offsets(int64_t position, int64_t (&at)[K]) const {
     for (int k = 0; k < K; ++k) at[k] = 0;
+#pragma unroll 1
     for (int d = dims - 1; d >= 0; --d) {
       const int64_t rest = d == 0 ? 0 : is_short() ? dividers[d].divide(static_cast<uint32_t>(position)) : position / sizes[d];
       const int64_t index = position - rest * sizes[d];
