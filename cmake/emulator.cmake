@@ -1,5 +1,6 @@
 # The CUDA kernels compiled for the emulator, as one object: what nobody names, weak references above all, stays in it.
 file(GLOB cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
+list(FILTER cuda_sources EXCLUDE REGEX "/module\\.cu$")  # the run time itself
 add_library(dnncore_emulated OBJECT ${cuda_sources} cuda/emulator/emulator.cpp cuda/emulator/table.cpp)
 set_source_files_properties(${cuda_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-x;c++")
 set_target_properties(dnncore_emulated PROPERTIES UNITY_BUILD OFF)
@@ -16,3 +17,4 @@ add_custom_command(
 set_source_files_properties(${emulated_object} PROPERTIES EXTERNAL_OBJECT ON GENERATED ON)
 target_sources(dnncore PRIVATE ${emulated_object})
 target_compile_definitions(dnncore PRIVATE DNNCORE_HAS_emulated)
+target_compile_definitions(dnncore_emulated PRIVATE DNNCORE_VERSION="${DNNCORE_VERSION}")

@@ -1,7 +1,7 @@
 // The table of CUDA kernels, built from kernels.def.
 #pragma once
 
-#include "core/device_table.h"
+#include "core/device_module.h"
 
 namespace dnncore::cuda {
 

@@ -156,7 +156,7 @@ Tensor first_gradient(const Tensor& root, const Tensor& given) {
   if (!given.defined()) {
     DNN_CHECK(root.numel() == 1, StateError, "backward: expected a tensor of one element (or a gradient argument), got shape ",
               root.shape());
-    return ops::full(root.shape(), Scalar::of(1.0), root.dtype());
+    return ops::full(root.shape(), Scalar::of(1.0), root.dtype(), root.device());
   }
   DNN_CHECK(given.shape() == root.shape(), ValueError, "backward: expected a gradient of shape ", root.shape(), ", got ", given.shape());
   DNN_CHECK(given.dtype() == root.dtype(), TypeError, "backward: expected a gradient of dtype ", root.dtype(), ", got ", given.dtype());

@@ -85,7 +85,7 @@ void bind_moves(py::module_& m) {
       [](const Tensor& x) {
         const Tensor truth = ops::to_dtype(x.detach(), DType::Bool);
         if (x.ndim() > 0) return ops::stack(ops::nonzero(truth), 1);
-        return Tensor::empty({ops::host_value<bool>("argwhere", truth) ? 1 : 0, 0}, DType::Int64);
+        return Tensor::empty({ops::host_value<bool>("argwhere", truth) ? 1 : 0, 0}, DType::Int64, truth.device());
       },
       "Positions of the elements that are not 0, one row each.");
 }
@@ -103,7 +103,7 @@ void bind_repetition(py::module_& m) {
       m, "repeat_interleave",
       [](const Tensor& x, const TensorOrNumber& repeats, std::optional<int64_t> dim) {
         const auto* number = std::get_if<Scalar>(&repeats);
-        return ops::repeat_interleave(x, number ? scalar_tensor(*number, default_dtype(*number)) : std::get<Tensor>(repeats), dim);
+        return ops::repeat_interleave(x, number ? scalar_tensor(*number, default_dtype(*number), x.device()) : std::get<Tensor>(repeats), dim);
       },
       py::arg("repeats"), py::arg("dim") = py::none(), "Every element, or slice of a dimension, repeated in place.");
   function_and_method(

@@ -49,8 +49,9 @@ inline PyObject* new_ref(PyObject* object) {
 struct DTypeObject {
   DType value;
 };
-struct DeviceArg {  // None, 'cpu' or a device
-  Device device;
+struct DeviceArg {  // None, 'cpu', 'cuda', 'cuda:1' or a device
+  std::optional<Device> device;
+  Device value_or(Device other) const { return device.value_or(other); }
 };
 struct Dims {  // None, one int or several
   Shape dims;
@@ -72,7 +73,7 @@ bool shape_from_python(py::handle object, Shape& shape);
 // view(2, 3) and view((2, 3)); `keyword` is the named form (size=...), or null.
 Shape shape_from_args(const char* op, const py::args& args, py::handle keyword = {});
 py::tuple tuple_of(const Shape& shape);
-Tensor scalar_tensor(const Scalar& value, DType dtype);  // 0-D
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device);  // 0-D
 DType default_dtype(const Scalar& value);                // PyTorch's default: float32, int64, bool
 
 // --- Arrays -----------------------------------------------------------------------------------------------------------
@@ -176,7 +177,7 @@ struct type_caster<dnncore::bindings::DeviceArg> {
   bool load(handle source, bool) {
     if (source.is_none()) return true;
     const auto device = dnncore::bindings::device_from_python(source);
-    if (device) value.device = *device;
+    if (device) value.device = device;
     return device.has_value();
   }
 };

@@ -16,7 +16,7 @@ using GeneratorRef = Ref<ops::Generator>;
 Tensor as_tensor_beside(const TensorOrNumber& value, const Tensor& x) {
   if (const auto* tensor = std::get_if<Tensor>(&value)) return *tensor;
   const Scalar& number = std::get<Scalar>(value);
-  return scalar_tensor(number, ops::result_type(x, number));
+  return scalar_tensor(number, ops::result_type(x, number), x.device());
 }
 
 // --- Elementwise ------------------------------------------------------------------------------------------------------

@@ -106,7 +106,7 @@ template <class T>
 void fill_leaves(const char* op, PyObject* object, int depth, const Tensor& whole, T*& next) {
   if (is_array_like(object)) {
     host_reads(op);
-    const Tensor part = is_tensor(object) ? tensor_of(object).detach() : tensor_from_numpy(op, object, Sharing::Share);
+    const Tensor part = is_tensor(object) ? ops::on_host(tensor_of(object).detach()) : tensor_from_numpy(op, object, Sharing::Share);
     bool fits = part.ndim() + depth == whole.ndim();
     for (int i = 0; fits && i < part.ndim(); ++i) fits = part.size(i) == whole.size(depth + i);
     DNN_CHECK(fits, ValueError, op, ": an array changed its shape while it was read");
@@ -142,6 +142,9 @@ Tensor fresh_copy(const Tensor& x, DType dtype) {
   return result;
 }
 
+// What was made on the host, where it was asked for; the tensor itself if it is there.
+Tensor moved(const char* op, const Tensor& x, const DeviceArg& device) { return device.device ? ops::to_device(x, *device.device, op) : x; }
+
 template <class T>
 py::object to_number(T value) {
   if constexpr (std::is_same_v<T, bool>)
@@ -175,14 +178,15 @@ template <class Fn>
 void sized_factory(py::module_& m, const char* name, Fn make, const char* doc) {
   m.def(
       name,
-      [name, make](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-        return with_grad(make(shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat)), requires_grad);
+      [name, make](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+        return with_grad(make(shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})),
+                         requires_grad);
       },
       py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false, doc);
   method((std::string("new_") + name).c_str(),
-         [name, make](const Tensor& x, const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg&,
+         [name, make](const Tensor& x, const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg& device,
                       bool requires_grad) {
-           return with_grad(make(shape_from_args(name, args, size), dtype.value_or(x.dtype())), requires_grad);
+           return with_grad(make(shape_from_args(name, args, size), dtype.value_or(x.dtype()), device.value_or(x.device())), requires_grad);
          },
          py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
          (std::string("As ") + name + "(), of this tensor's dtype where none is given.").c_str());
@@ -192,24 +196,24 @@ template <class Fn>
 void like_factory(py::module_& m, const char* name, Fn make, const char* doc) {
   m.def(
       name,
-      [name, make](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+      [name, make](const Tensor& x, OptionalDType dtype, const DeviceArg& device, bool requires_grad, OptionalFormat format) {
         const Tensor like = ops::order_of(name, x, format.value_or(MemoryFormat::Preserve));
-        return with_grad(make(like, dtype.value_or(x.dtype())), requires_grad);
+        return with_grad(make(like, dtype.value_or(x.dtype()), device.value_or(x.device())), requires_grad);
       },
       py::arg("input"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
       py::arg("memory_format") = py::none(), doc);
 }
 
-Tensor full(const Shape& shape, const Scalar& value, OptionalDType dtype) {
-  return ops::full(shape, value, dtype.value_or(default_dtype(value)));
+Tensor full(const Shape& shape, const Scalar& value, OptionalDType dtype, Device device) {
+  return ops::full(shape, value, dtype.value_or(default_dtype(value)), device);
 }
 
-Tensor arange(const Scalar& first, const std::optional<Scalar>& end, const Scalar& step, OptionalDType dtype) {
+Tensor arange(const Scalar& first, const std::optional<Scalar>& end, const Scalar& step, OptionalDType dtype, Device device) {
   const Scalar start = end ? first : Scalar::of(int64_t{0});
   const Scalar stop = end ? *end : first;
   const auto is_float = [](const Scalar& s) { return s.kind == Scalar::Kind::Float; };
   const DType inferred = is_float(start) || is_float(stop) || is_float(step) ? ops::kDefaultFloat : DType::Int64;
-  return ops::arange(start, stop, step, dtype.value_or(inferred));
+  return ops::arange(start, stop, step, dtype.value_or(inferred), device);
 }
 
 }  // namespace
@@ -238,53 +242,57 @@ Tensor tensor_from_data(const char* op, py::handle data, std::optional<DType> dt
 
 py::object tensor_to_list(const Tensor& x) {
   host_reads("tolist");
-  return visit_dtype(x.dtype(), [&](auto tag) { return list_of(x, 0, x.data<decltype(tag)>()); });
+  const Tensor here = ops::on_host(x);
+  return visit_dtype(x.dtype(), [&](auto tag) { return list_of(here, 0, here.data<decltype(tag)>()); });
 }
 
 py::object item_to_python(const char* op, const Tensor& x) {
   DNN_CHECK(x.numel() == 1, ValueError, op, ": a Tensor with ", x.numel(), " elements cannot be converted to Scalar");
   host_reads(op);
-  return visit_dtype(x.dtype(), [&](auto tag) { return to_number(*x.data<decltype(tag)>()); });
+  const Tensor here = ops::on_host(x);
+  return visit_dtype(x.dtype(), [&](auto tag) { return to_number(*here.data<decltype(tag)>()); });
 }
 
 void bind_creation(py::module_& m) {
   m.def(
       "tensor",
-      [](const py::object& data, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-        return with_grad(tensor_from_data("tensor", data, dtype, Sharing::Copy), requires_grad);
+      [](const py::object& data, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+        return with_grad(moved("tensor", tensor_from_data("tensor", data, dtype, Sharing::Copy), device), requires_grad);
       },
       py::arg("data"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
       "A new tensor with a copy of `data`: a number, nested sequences, a NumPy array, a tensor or a buffer.\n"
       "Python floats become float32, ints int64, bools bool; arrays keep their dtype.");
-  const auto as_tensor = [](const py::object& data, OptionalDType dtype, const DeviceArg&) {
-    return tensor_from_data("as_tensor", data, dtype, Sharing::Share);
+  const auto as_tensor = [](const py::object& data, OptionalDType dtype, const DeviceArg& device) {
+    return moved("as_tensor", tensor_from_data("as_tensor", data, dtype, Sharing::Share), device);
   };
   m.def("as_tensor", as_tensor, py::arg("data"), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
         "As tensor(), but shares the memory of tensors and arrays where no conversion is needed.");
   m.def("asarray", as_tensor, py::arg("data"), py::arg("dtype") = py::none(), py::arg("device") = py::none(), "As as_tensor().");
 
   sized_factory(
-      m, "zeros", [](const Shape& shape, DType dtype) { return ops::zeros(shape, dtype); }, "A tensor of zeros.");
+      m, "zeros", [](const Shape& shape, DType dtype, Device device) { return ops::zeros(shape, dtype, device); }, "A tensor of zeros.");
   sized_factory(
-      m, "ones", [](const Shape& shape, DType dtype) { return ops::ones(shape, dtype); }, "A tensor of ones.");
+      m, "ones", [](const Shape& shape, DType dtype, Device device) { return ops::ones(shape, dtype, device); }, "A tensor of ones.");
   sized_factory(
-      m, "empty", [](const Shape& shape, DType dtype) { return Tensor::empty(shape, dtype); }, "An uninitialised tensor.");
+      m, "empty", [](const Shape& shape, DType dtype, Device device) { return Tensor::empty(shape, dtype, device); },
+      "An uninitialised tensor.");
   m.def(
       "empty",
-      [](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg&, bool requires_grad, MemoryFormat format) {
-        const Tensor x = Tensor::empty(shape_from_args("empty", args, size), dtype.value_or(ops::kDefaultFloat));
+      [](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg& device, bool requires_grad,
+         MemoryFormat format) {
+        const Tensor x = Tensor::empty(shape_from_args("empty", args, size), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{}));
         return with_grad(ops::order_of("empty", x, format), requires_grad);
       },
       py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
       py::arg("memory_format"), "An uninitialised tensor in the given order of memory.");
   like_factory(
-      m, "zeros_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{0}), dtype); },
+      m, "zeros_like", [](const Tensor& x, DType dtype, Device device) { return ops::full_like(x, Scalar::of(int64_t{0}), dtype, device); },
       "Zeros of the same shape and dtype.");
   like_factory(
-      m, "ones_like", [](const Tensor& x, DType dtype) { return ops::full_like(x, Scalar::of(int64_t{1}), dtype); },
+      m, "ones_like", [](const Tensor& x, DType dtype, Device device) { return ops::full_like(x, Scalar::of(int64_t{1}), dtype, device); },
       "Ones of the same shape and dtype.");
   like_factory(
-      m, "empty_like", [](const Tensor& x, DType dtype) { return Tensor::empty_like(x, dtype); },
+      m, "empty_like", [](const Tensor& x, DType dtype, Device device) { return Tensor::empty_like(x, dtype, device); },
       "An uninitialised tensor of the same shape and dtype.");
 
   const auto options = [](auto& define, const char* doc) {
@@ -293,8 +301,8 @@ void bind_creation(py::module_& m) {
   auto define_full = [&](const auto&... extra) {
     m.def(
         "full",
-        [](const Shape& size, const Scalar& value, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(full(size, value, dtype), requires_grad);
+        [](const Shape& size, const Scalar& value, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(full(size, value, dtype, device.value_or(Device{})), requires_grad);
         },
         py::arg("size"), py::arg("fill_value"), extra...);
   };
@@ -302,9 +310,9 @@ void bind_creation(py::module_& m) {
   auto define_full_like = [&](const auto&... extra) {
     m.def(
         "full_like",
-        [](const Tensor& x, const Scalar& value, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+        [](const Tensor& x, const Scalar& value, OptionalDType dtype, const DeviceArg& device, bool requires_grad, OptionalFormat format) {
           const Tensor like = ops::order_of("full_like", x, format.value_or(MemoryFormat::Preserve));
-          return with_grad(ops::full_like(like, value, dtype.value_or(x.dtype())), requires_grad);
+          return with_grad(ops::full_like(like, value, dtype.value_or(x.dtype()), device.value_or(x.device())), requires_grad);
         },
         py::arg("input"), py::arg("fill_value"), extra...);
   };
@@ -313,8 +321,8 @@ void bind_creation(py::module_& m) {
   auto define_new_full = [&](const auto&... extra) {
     method(
         "new_full",
-        [](const Tensor& x, const Shape& size, const Scalar& value, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(ops::full(size, value, dtype.value_or(x.dtype())), requires_grad);
+        [](const Tensor& x, const Shape& size, const Scalar& value, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(ops::full(size, value, dtype.value_or(x.dtype()), device.value_or(x.device())), requires_grad);
         },
         py::arg("size"), py::arg("fill_value"), extra...);
   };
@@ -322,8 +330,10 @@ void bind_creation(py::module_& m) {
   auto define_new_tensor = [&](const auto&... extra) {
     method(
         "new_tensor",
-        [](const Tensor& x, const py::object& data, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(tensor_from_data("new_tensor", data, dtype.value_or(x.dtype()), Sharing::Copy), requires_grad);
+        [](const Tensor& x, const py::object& data, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(moved("new_tensor", tensor_from_data("new_tensor", data, dtype.value_or(x.dtype()), Sharing::Copy),
+                                 {device.value_or(x.device())}),
+                           requires_grad);
         },
         py::arg("data"), extra...);
   };
@@ -331,13 +341,13 @@ void bind_creation(py::module_& m) {
   auto define_arange = [&](const auto&... extra) {
     m.def(
         "arange",
-        [](const Scalar& start, const std::optional<Scalar>& end, const Scalar& step, OptionalDType dtype, const DeviceArg&,
-           bool requires_grad) { return with_grad(arange(start, end, step, dtype), requires_grad); },
+        [](const Scalar& start, const std::optional<Scalar>& end, const Scalar& step, OptionalDType dtype, const DeviceArg& device,
+           bool requires_grad) { return with_grad(arange(start, end, step, dtype, device.value_or(Device{})), requires_grad); },
         py::arg("start"), py::arg("end") = py::none(), py::arg("step") = 1, extra...);
     m.def(
         "arange",
-        [](const Scalar& end, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(arange(end, {}, Scalar::of(int64_t{1}), dtype), requires_grad);
+        [](const Scalar& end, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(arange(end, {}, Scalar::of(int64_t{1}), dtype, device.value_or(Device{})), requires_grad);
         },
         py::arg("end"), extra...);
   };
@@ -345,8 +355,8 @@ void bind_creation(py::module_& m) {
   auto define_linspace = [&](const auto&... extra) {
     m.def(
         "linspace",
-        [](double start, double end, int64_t steps, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(ops::linspace(start, end, steps, dtype.value_or(ops::kDefaultFloat)), requires_grad);
+        [](double start, double end, int64_t steps, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(ops::linspace(start, end, steps, dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})), requires_grad);
         },
         py::arg("start"), py::arg("end"), py::arg("steps"), extra...);
   };
@@ -354,8 +364,8 @@ void bind_creation(py::module_& m) {
   auto define_eye = [&](const auto&... extra) {
     m.def(
         "eye",
-        [](int64_t n, std::optional<int64_t> columns, OptionalDType dtype, const DeviceArg&, bool requires_grad) {
-          return with_grad(ops::eye(n, columns.value_or(n), dtype.value_or(ops::kDefaultFloat)), requires_grad);
+        [](int64_t n, std::optional<int64_t> columns, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
+          return with_grad(ops::eye(n, columns.value_or(n), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})), requires_grad);
         },
         py::arg("n"), py::arg("m") = py::none(), extra...);
   };

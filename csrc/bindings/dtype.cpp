@@ -80,8 +80,11 @@ std::optional<Device> device_from_python(py::handle object) {
   if (py::isinstance<Device>(object)) return object.cast<Device>();
   if (!PyUnicode_Check(object.ptr())) return std::nullopt;
   const auto text = object.cast<std::string>();
-  DNN_CHECK(text == "cpu" || text == "cpu:0", ValueError, "device: only 'cpu' is available in this build, got '", text, "'");
-  return Device{};
+  if (text == "cpu" || text == "cpu:0") return Device{};
+  const bool is_cuda = text == "cuda" || (text.starts_with("cuda:") && text.size() > 5 && text.size() < 8 &&
+                                          text.find_first_not_of("0123456789", 5) == std::string::npos);
+  DNN_CHECK(is_cuda, ValueError, "device: expected 'cpu', 'cuda' or 'cuda:1', got '", text, "'");
+  return Device{DeviceType::CUDA, static_cast<int8_t>(text == "cuda" ? 0 : std::stoi(text.substr(5)))};
 }
 
 bool scalar_from_python(PyObject* object, Scalar& scalar) {
@@ -158,7 +161,7 @@ DType default_dtype(const Scalar& value) {
   return value.kind == Scalar::Kind::Int ? DType::Int64 : ops::kDefaultFloat;
 }
 
-Tensor scalar_tensor(const Scalar& value, DType dtype) { return ops::full({}, value, dtype); }
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device) { return ops::full({}, value, dtype, device); }
 
 void bind_dtype(py::module_& m) {
   py::class_<DTypeObject> dtype(m, "dtype", "Type of the elements of a tensor; one object per type, such as dnncore.float32.");
@@ -180,9 +183,11 @@ void bind_dtype(py::module_& m) {
     m.attr(name(value)) = py::handle(dtype_objects[i]);
   }
 
-  py::class_<Device> device(m, "device", "Where a tensor lives: device('cpu').");
-  device.def(py::init([](const DeviceArg& d) { return d.device; }), py::arg("device"))
-      .def("__repr__", [](Device) { return "device(type='cpu')"; })
+  py::class_<Device> device(m, "device", "Where a tensor lives: device('cpu'), device('cuda:0').");
+  device.def(py::init([](const DeviceArg& d) { return d.value_or(Device{}); }), py::arg("device"))
+      .def("__repr__", [](Device d) {
+             return d == Device{} ? std::string("device(type='cpu')") : concat("device(type='cuda', index=", int{d.index}, ")");
+           })
       .def("__str__", [](Device d) { return concat(d); })
       .def("__eq__",
            [](Device d, const py::object& other) {
@@ -192,9 +197,10 @@ void bind_dtype(py::module_& m) {
       .def("__hash__", [](Device d) { return py::hash(py::str(concat(d))); })
       .def("__reduce__", [](const py::object& d) { return py::make_tuple(py::type::of(d), py::make_tuple(py::str(d))); })
       .def_property_readonly(
-          "type", [](Device) { return "cpu"; }, "The kind of device, 'cpu'.")
+          "type", [](Device d) { return d == Device{} ? "cpu" : "cuda"; }, "The kind of device, 'cpu' or 'cuda'.")
       .def_property_readonly(
-          "index", [](Device) { return py::none(); }, "None: there is one CPU.");
+          "index", [](Device d) -> py::object { return d == Device{} ? py::object(py::none()) : py::int_(int{d.index}); },
+          "Which of the CUDA devices; None: there is one CPU.");
   device.attr("__module__") = "dnncore";
   m.def("promote_types", &promote_types, py::arg("type1"), py::arg("type2"), "The dtype both convert to.");
 }

@@ -16,7 +16,7 @@ Tensor apply(BinaryOp op, const TensorOrNumber& a, const TensorOrNumber& b) {
   if (x) return ops::binary(op, *x, std::get<Scalar>(b));
   if (z) return ops::binary(op, std::get<Scalar>(a), *z);
   const Scalar& number = std::get<Scalar>(a);
-  return ops::binary(op, scalar_tensor(number, default_dtype(number)), std::get<Scalar>(b));
+  return ops::binary(op, scalar_tensor(number, default_dtype(number), Device{}), std::get<Scalar>(b));
 }
 
 void apply_(BinaryOp op, const Tensor& a, const TensorOrNumber& b) {

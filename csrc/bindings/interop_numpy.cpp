@@ -163,6 +163,7 @@ Tensor tensor_from_numpy(const char* op, py::handle object, Sharing sharing) {
 
 py::object tensor_to_numpy(const char* op, const Tensor& x) {
   DNN_CHECK(!x.requires_grad(), StateError, op, ": the tensor requires grad, and NumPy would lose that; use x.detach().numpy()");
+  DNN_CHECK(x.device() == Device{}, TypeError, op, ": NumPy cannot read a tensor on ", x.device(), "; use x.cpu().numpy()");
   host_reads(op);
   const auto item = static_cast<py::ssize_t>(itemsize(x.dtype()));
   std::vector<py::ssize_t> shape, strides;

@@ -156,7 +156,8 @@ DType operand_dtype(const TensorOrNumber& x, const TensorOrNumber& other) {
 
 Tensor as_operand(const TensorOrNumber& x, const TensorOrNumber& other) {
   if (const auto* tensor = std::get_if<Tensor>(&x)) return *tensor;
-  return scalar_tensor(std::get<Scalar>(x), operand_dtype(x, other));
+  const auto* tensor = std::get_if<Tensor>(&other);
+  return scalar_tensor(std::get<Scalar>(x), operand_dtype(x, other), tensor == nullptr ? Device{} : tensor->device());
 }
 
 py::tuple nonzero_tuple(const Tensor& x) {
@@ -173,7 +174,7 @@ py::object nonzero(const Tensor& x, bool as_tuple) {
   const NoGrad no_grad;
   const std::vector<Tensor> positions = x.ndim() == 0 ? std::vector<Tensor>{} : ops::nonzero(ops::to_dtype(x, DType::Bool));
   if (!positions.empty()) return py::cast(ops::stack(positions, 1));
-  return py::cast(Tensor::empty({ops::host_value<bool>("nonzero", ops::to_dtype(x, DType::Bool)) ? 1 : 0, 0}, DType::Int64));
+  return py::cast(Tensor::empty({ops::host_value<bool>("nonzero", ops::to_dtype(x, DType::Bool)) ? 1 : 0, 0}, DType::Int64, x.device()));
 }
 
 // x where low <= x <= high, else the bound; the gradient at a bound is 1.

@@ -26,7 +26,7 @@ py::object new_object(py::handle type, const Tensor& x) {
 py::tuple reduce(const py::object& self, int) {
   const Tensor& x = checked_self("__reduce_ex__", self);
   host_reads("pickle");
-  const Tensor dense = ops::contiguous(x.detach());
+  const Tensor dense = ops::on_host(ops::contiguous(x.detach()));
   const py::bytes data(static_cast<const char*>(dense.data()), static_cast<size_t>(dense.nbytes()));
   const py::object rebuild = py::module_::import("dnncore._core").attr("_rebuild_tensor");
   return py::make_tuple(rebuild, py::make_tuple(py::type::of(self), data, x.shape(), x.dtype(), x.requires_grad()), attributes_of(self));

@@ -39,13 +39,13 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const std::opt
   const auto* number = src ? std::get_if<Scalar>(&*src) : &*value;
   if (!reduce) return number ? ops::scatter(x, dim, index, *number) : ops::scatter(x, dim, index, std::get<Tensor>(*src));
   DNN_CHECK(*reduce == "add" || *reduce == "multiply", ValueError, "scatter: expected reduce 'add' or 'multiply', got '", *reduce, "'");
-  const Tensor values = number ? ops::expand(scalar_tensor(*number, x.dtype()), index.shape()) : std::get<Tensor>(*src);
+  const Tensor values = number ? ops::expand(scalar_tensor(*number, x.dtype(), x.device()), index.shape()) : std::get<Tensor>(*src);
   return ops::scatter_reduce(x, dim, index, values, *reduce == "add" ? "sum" : "prod", true);
 }
 
 Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const TensorOrNumber& value) {
   const auto* number = std::get_if<Scalar>(&value);
-  return ops::index_fill(x, dim, index, number ? scalar_tensor(*number, x.dtype()) : std::get<Tensor>(value));
+  return ops::index_fill(x, dim, index, number ? scalar_tensor(*number, x.dtype(), x.device()) : std::get<Tensor>(value));
 }
 
 void bind_along(py::module_& m) {
@@ -99,7 +99,7 @@ void bind_order(py::module_& m) {
       [](const Tensor& x, std::optional<int64_t> d, bool keep) -> py::object {
         if (d) return named(median_type, ops::median(x, *d, keep));
         DNN_CHECK(!keep, ValueError, "median: keepdim needs a dim");
-        if (x.numel() == 0 && is_floating(x.dtype())) return py::cast(scalar_tensor(Scalar::of(std::nan("")), x.dtype()));
+        if (x.numel() == 0 && is_floating(x.dtype())) return py::cast(scalar_tensor(Scalar::of(std::nan("")), x.dtype(), x.device()));
         return py::cast(ops::median(ops::flatten(x, 0, -1), 0, false).values);
       },
       py::arg("dim") = py::none(), keepdim, "The middle element, the lower one of two; (values, indices) along a dimension.");
@@ -119,7 +119,7 @@ void bind_counting(py::module_& m) {
   const auto searched = [](const Tensor& sequence, const TensorOrNumber& values, bool out_int32, bool right) {
     const auto* number = std::get_if<Scalar>(&values);
     const Tensor found =
-        ops::searchsorted(sequence, number ? scalar_tensor(*number, default_dtype(*number)) : std::get<Tensor>(values), right);
+        ops::searchsorted(sequence, number ? scalar_tensor(*number, default_dtype(*number), sequence.device()) : std::get<Tensor>(values), right);
     return out_int32 ? ops::to_dtype(found, DType::Int32) : found;
   };
   m.def("searchsorted", searched, py::arg("sorted_sequence"), py::arg("input"), py::kw_only(), py::arg("out_int32") = false,

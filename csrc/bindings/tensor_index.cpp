@@ -95,7 +95,7 @@ void apply_slice(Plan& plan, PyObject* item) {
 // True adds a dimension of size 1, False one of size 0.
 void apply_bool(Plan& plan, bool value) {
   plan.view = ops::unsqueeze(plan.view, plan.dim);
-  plan.keep(ops::zeros({value ? 1 : 0}, DType::Int64));
+  plan.keep(ops::zeros({value ? 1 : 0}, DType::Int64, plan.view.device()));
 }
 
 void apply_mask(Plan& plan, const Tensor& mask) {
@@ -246,7 +246,7 @@ void assign_gathered(const Plan& plan, const Tensor& values) {
 // x[key] = value without history; `value` is a number or undefined where there are `values`.
 void write(const Tensor& x, PyObject* key, const Scalar& number, const Tensor& values) {
   const Plan plan = plan_of(x, key);
-  if (plan.any_advanced) return assign_gathered(plan, values.defined() ? values : scalar_tensor(number, x.dtype()));
+  if (plan.any_advanced) return assign_gathered(plan, values.defined() ? values : scalar_tensor(number, x.dtype(), x.device()));
   if (!values.defined()) return ops::fill_(plan.view, number);
   if (!plan.any_reversed && same_view(values, plan.view)) return;  // the end of x[key] += v
   ops::copy_(plan.view, arranged_values(values, plan.view.shape(), reversed_dims(plan)));
@@ -271,7 +271,7 @@ void assign(const Tensor& x, PyObject* key, PyObject* value) {
   const Tensor before = records ? ops::stand_in(x) : Tensor();
   write(x, key, number, values);
   if (!records) return;
-  const Tensor places = ops::arange(Scalar::of(int64_t{0}), Scalar::of(x.numel()), Scalar::of(int64_t{1}), DType::Int64);
+  const Tensor places = ops::arange(Scalar::of(int64_t{0}), Scalar::of(x.numel()), Scalar::of(int64_t{1}), DType::Int64, x.device());
   ops::record_assignment(x, before, values, ops::contiguous(subscript(ops::reshape(places, x.shape()), key)));
 }
 

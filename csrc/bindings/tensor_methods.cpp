@@ -20,16 +20,18 @@ MemoryFormat format_from_python(const char* op, py::handle object) {
 // x.to(dtype | device | tensor), x.to(device, dtype), with copy= and memory_format=.
 Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
   OptionalDType dtype;
+  std::optional<Device> device;
   bool copy = false;
   MemoryFormat format = MemoryFormat::Preserve;
   const auto take = [&](py::handle argument) {
     if (argument.is_none()) return;
     if (is_tensor(argument.ptr())) {
       dtype = tensor_of(argument.ptr()).dtype();
+      device = tensor_of(argument.ptr()).device();
     } else if (py::isinstance<Device>(argument)) {
-      device_from_python(argument);
+      device = device_from_python(argument);
     } else if (PyUnicode_Check(argument.ptr()) && argument.cast<std::string>().starts_with("c")) {  // cpu, cuda: no dtype begins so
-      device_from_python(argument);
+      device = device_from_python(argument);
     } else {
       const auto given = dtype_from_python(argument);
       DNN_CHECK(given, TypeError, "to: expected a dtype, a device or a tensor, got ", py::repr(argument).cast<std::string>());
@@ -48,7 +50,8 @@ Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
     else
       DNN_CHECK(name == "non_blocking", TypeError, "to: unexpected keyword argument '", name, "'");
   }
-  const Tensor result = ops::to(x, dtype.value_or(x.dtype()), format);
+  const Tensor there = device ? ops::to_device(x, *device) : x;
+  const Tensor result = ops::to(there, dtype.value_or(x.dtype()), format);
   return copy && result.is(x) ? ops::clone(x) : result;
 }
 
@@ -65,7 +68,13 @@ void bind_conversions() {
   method(
       "type_as", [](const Tensor& x, const Tensor& other) { return ops::to_dtype(x, other.dtype()); }, py::arg("other"), "As to(other).");
   method(
-      "cpu", [](const Tensor& x) { return x; }, "The tensor itself: it is on the CPU.");
+      "cpu", [](const Tensor& x) { return ops::to_device(x, Device{}); }, "The tensor on the CPU; itself if it is there.");
+  method(
+      "cuda",
+      [](const Tensor& x, std::optional<int> device) {
+        return ops::to_device(x, {DeviceType::CUDA, static_cast<int8_t>(std::clamp(device.value_or(0), 0, 127))});
+      },
+      py::arg("device") = py::none(), "The tensor on a CUDA device, the first one where none is named; itself if it is there.");
   method(
       "item", [](const Tensor& x) { return item_to_python("item", x); }, "The only element as a Python number.");
   method("tolist", &tensor_to_list, "Nested lists of Python numbers; a number for a 0-D tensor.");
@@ -120,7 +129,7 @@ Tensor masked_fill(const Tensor& x, const Tensor& mask, const TensorOrNumber& va
   const auto* number = std::get_if<Scalar>(&value);
   const auto* tensor = std::get_if<Tensor>(&value);
   DNN_CHECK(number || tensor->ndim() == 0, ValueError, "masked_fill: expected a number or a 0-d tensor, got shape ", tensor->shape());
-  return ops::where(mask, number ? scalar_tensor(*number, x.dtype()) : ops::to_dtype(*tensor, x.dtype()), x);
+  return ops::where(mask, number ? scalar_tensor(*number, x.dtype(), x.device()) : ops::to_dtype(*tensor, x.dtype()), x);
 }
 
 void bind_memory(py::module_& m) {

@@ -167,6 +167,7 @@ PyGetSetDef attributes[] = {
     attribute<[](const Tensor& x) { return x.shape(); }>("shape", "Sizes of all dimensions, a tuple."),
     attribute<[](const Tensor& x) { return x.dtype(); }>("dtype", "Element type."),
     attribute<[](const Tensor& x) { return x.device(); }>("device", "Where the memory is."),
+    attribute<[](const Tensor& x) { return x.device().type == DeviceType::CUDA; }>("is_cuda", "Whether the memory is a CUDA device's."),
     attribute<[](const Tensor& x) { return x.ndim(); }>("ndim", "Number of dimensions."),
     attribute<[](const Tensor& x) { return x.nbytes(); }>("nbytes", "Bytes of all elements."),
     attribute<[](const Tensor& x) { return itemsize(x.dtype()); }>("itemsize", "Bytes of one element."),

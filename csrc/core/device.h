@@ -1,4 +1,4 @@
-// Where a tensor lives. Only the CPU is built here; the type is what CUDA needs too.
+// Where a tensor lives.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,6 @@
 #include "core/launch.h"
 
+#include <cstring>
 #include <utility>
 
 namespace dnncore {
@@ -63,8 +64,18 @@ void run_recorded(int kernel, const char* op, const void* args, size_t size, con
   recorder->record({kernel, op, module_path, {bytes, bytes + size}, {operands, operands + count}, elements, flops});
 }
 
-void no_such_device(const char* op, Device device) {
-  throw StateError(concat(op, ": tensors on ", device, " need the CUDA build of dnncore, this one has CPU kernels only"));
+void run_on_device(int kernel, const char* op, const void* args, const Operand* operands, size_t count, Device device) {
+  DeviceModule& module = devices::module(op, device);
+  DNN_CHECK(module.table().kernels[kernel].launch != nullptr, StateError, op, ": the kernel ", kernel::kNames[kernel],
+            " is not there for ", device);
+  for (size_t i = 0; i < count; ++i) {
+    const void* pointer = nullptr;
+    std::memcpy(&pointer, static_cast<const std::byte*>(args) + operands[i].field, sizeof pointer);
+    DNN_CHECK(operands[i].bytes == 0 || devices::holds(device, pointer), ValueError, op, ": expected all tensors on ", device,
+              ", got one that is elsewhere; move it with .to('", device, "')");
+  }
+  if (recorder != nullptr) recorder->cannot_repeat(op, "runs on a device");
+  module.launch(kernel, args, device.index);
 }
 
 }  // namespace detail

@@ -9,6 +9,7 @@
 
 #include "core/check.h"
 #include "core/device.h"
+#include "core/devices.h"
 #include "core/dtype.h"
 #include "core/operand.h"
 #include "core/parallel.h"
@@ -105,7 +106,8 @@ struct Joined {
 };
 void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible interruptible);
 extern thread_local Recorder* recorder;
-[[noreturn]] void no_such_device(const char* op, Device device);
+// Every operand must be memory of the device.
+void run_on_device(int kernel, const char* op, const void* args, const Operand* operands, size_t count, Device device);
 
 }  // namespace detail
 
@@ -114,20 +116,29 @@ inline void host_reads(const char* op) {
   if (detail::recorder != nullptr) detail::recorder->cannot_repeat(op, "reads values on the host");
 }
 
-// Bytes of workspace that the table's kernel wants for these arguments.
+// Bytes of workspace that the kernel of the table, or of the device, wants for these arguments.
 template <class Args>
-int64_t workspace_bytes(KernelId<Args> id, const Args& args, const CpuTable& table = cpu::table()) {
+int64_t workspace_bytes(KernelId<Args> id, const Args& args, const CpuTable& table) {
   const auto workspace = table.kernels[id.index].workspace;
+  return workspace == nullptr ? 0 : workspace(&args);
+}
+template <class Args>
+int64_t workspace_bytes(KernelId<Args> id, const Args& args, Device device) {
+  if (device.type == DeviceType::CPU) return workspace_bytes(id, args, cpu::table());
+  const auto workspace = devices::module(id.name, device).table().kernels[id.index].workspace;
   return workspace == nullptr ? 0 : workspace(&args);
 }
 
 // `op` is a string that lives forever. Work that only writes fresh memory may be interrupted; anything that accumulates in place
 // runs to its end, so that no tensor is left half updated.
 template <class Args>
-void launch(const char* op, KernelId<Args> id, const Args& args, Device device = {}) {
+void launch(const char* op, KernelId<Args> id, const Args& args, Device device) {
   static_assert(std::is_trivially_copyable_v<Args>);
   static_assert(all_pointers_declared<Args>(), "a pointer field of this argument struct is not declared in operands()");
-  if (device.type != DeviceType::CPU) detail::no_such_device(op, device);
+  if (device.type != DeviceType::CPU) {
+    const auto operands = args.operands();
+    return detail::run_on_device(id.index, op, &args, operands.data(), operands.size(), device);
+  }
   if (detail::recorder != nullptr) {
     const auto operands = args.operands();
     detail::run_recorded(id.index, op, &args, sizeof(Args), operands.data(), operands.size(), detail::elements_of(args),

@@ -28,7 +28,20 @@
 #define ASAN_UNPOISON_MEMORY_REGION(address, size) (static_cast<void>(address), static_cast<void>(size))
 #endif
 
-namespace dnncore::memory {
+namespace dnncore {
+
+std::string readable(int64_t bytes) {
+  constexpr const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  int unit = 0;
+  auto amount = static_cast<double>(bytes);
+  for (; amount >= 1024 && unit < 6; ++unit) amount /= 1024;
+  std::ostringstream out;
+  out.precision(unit == 0 ? 0 : 1);
+  out << std::fixed << amount << ' ' << units[unit];
+  return out.str();
+}
+
+namespace memory {
 namespace {
 
 constexpr size_t kHugePage = size_t{2} << 20;  // and the size of a slab
@@ -247,17 +260,6 @@ void* take_from_grown_region(Size size) {
 
 void* take_from_system(Size size) { return size.index == kLarge ? take_from_grown_region(size) : take_from_new_slab(size); }
 
-std::string readable(int64_t bytes) {
-  constexpr const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
-  int unit = 0;
-  auto amount = static_cast<double>(bytes);
-  for (; amount >= 1024 && unit < 6; ++unit) amount /= 1024;
-  std::ostringstream out;
-  out.precision(unit == 0 ? 0 : 1);
-  out << std::fixed << amount << ' ' << units[unit];
-  return out.str();
-}
-
 [[noreturn]] void refuse(size_t bytes) {
   const MemoryStats now = stats();
   const int64_t kept = now.reserved_bytes - now.allocated_bytes;
@@ -364,4 +366,5 @@ void fail_after(int64_t n) {
   allocator.failures_in = n;
 }
 
-}  // namespace dnncore::memory
+}  // namespace memory
+}  // namespace dnncore

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <vector>
 
 #include "core/device.h"
@@ -23,6 +24,8 @@ struct MemoryStats {
   int64_t allocations;           // calls of allocate() with a size above zero
   int64_t system_allocations;    // how often memory was taken from the system
 };
+
+std::string readable(int64_t bytes);  // "1.5 GiB"
 
 namespace memory {
 

@@ -3,6 +3,7 @@
 #include <mutex>
 
 #include "core/check.h"
+#include "core/devices.h"
 #include "core/launch.h"
 #include "core/memory.h"
 #include "core/spin_lock.h"
@@ -20,8 +21,7 @@ constinit Storage* newest = nullptr;
 }  // namespace
 
 Storage::Storage(size_t bytes, Device device) : bytes_(bytes), device_(device) {
-  DNN_CHECK(device.type == DeviceType::CPU, StateError, "allocate: memory on ", device, " needs the CUDA build of dnncore");
-  data_ = static_cast<std::byte*>(memory::allocate(bytes));
+  data_ = static_cast<std::byte*>(device.type == DeviceType::CPU ? memory::allocate(bytes) : devices::allocate(device, bytes));
   enlist();
 }
 
@@ -36,8 +36,10 @@ Storage::~Storage() {
   if (watch_) watch_->alive_.store(false, std::memory_order_release);
   if (foreign())
     deleter_();
-  else
+  else if (device_.type == DeviceType::CPU)
     memory::deallocate(data_, bytes_);
+  else
+    devices::deallocate(device_, data_, bytes_);
 }
 
 void Storage::enlist() {

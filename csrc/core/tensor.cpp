@@ -86,8 +86,8 @@ Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const char*
   return Tensor(make_ref<TensorImpl>(std::move(storage), 0, shape, contiguous_strides(shape), dtype));
 }
 
-Tensor Tensor::empty_like(const Tensor& like, DType dtype) {
-  Tensor result = empty(like.shape(), dtype, like.device(), "empty_like");
+Tensor Tensor::empty_like(const Tensor& like, DType dtype, Device device) {
+  Tensor result = empty(like.shape(), dtype, device, "empty_like");
   if (!like.is_contiguous()) result.impl()->strides = dense_strides(like.shape(), &like.strides(), 1);
   return result;
 }

@@ -46,7 +46,8 @@ class Tensor {
   // Uninitialised, contiguous. ValueError when the size overflows, MemoryError when there is no room; both begin with `op`.
   static Tensor empty(const Shape& shape, DType dtype, Device device = {}, const char* op = "empty");
   // Uninitialised, dense, its dimensions in the order in which `like` has them in memory (a transposed view gives a transposed result).
-  static Tensor empty_like(const Tensor& like, DType dtype);
+  static Tensor empty_like(const Tensor& like, DType dtype) { return empty_like(like, dtype, like.device()); }
+  static Tensor empty_like(const Tensor& like, DType dtype, Device device);
 
   bool defined() const { return static_cast<bool>(impl_); }
   TensorImpl* impl() const { return impl_.get(); }

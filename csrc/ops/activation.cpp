@@ -57,12 +57,12 @@ Tensor backward(ActivationOp op, const ActivationParameters& p, const Tensor& g,
 
 // f'(x) as differentiable ops; functions made of straight pieces have a slope without slope.
 Tensor slope(ActivationOp op, const ActivationParameters& p, const Tensor& x) {
-  const auto one = [&] { return scalar_tensor(Scalar::of(1.0), x.dtype()); };
+  const auto one = [&] { return scalar_tensor(Scalar::of(1.0), x.dtype(), x.device()); };
   switch (op) {
     case ActivationOp::elu: {
       const Tensor below = binary(BinaryOp::minimum, x * p.c, Scalar::of(0.0));  // no overflow on the side that is not taken
       const Tensor positive = binary(BinaryOp::gt, x, Scalar::of(0.0));
-      return where(positive, scalar_tensor(Scalar::of(p.b), x.dtype()), unary(UnaryOp::exp, below) * (p.a * p.c));
+      return where(positive, scalar_tensor(Scalar::of(p.b), x.dtype(), x.device()), unary(UnaryOp::exp, below) * (p.a * p.c));
     }
     case ActivationOp::softplus:
       return where(binary(BinaryOp::gt, x * p.a, Scalar::of(p.b)), one(), sigmoid(x * p.a));
@@ -88,7 +88,7 @@ Tensor slope(ActivationOp op, const ActivationParameters& p, const Tensor& x) {
     case ActivationOp::hardswish: {
       const Tensor inside = x * (1.0 / 3) + 0.5;
       const Tensor upper = where(binary(BinaryOp::lt, x, Scalar::of(3.0)), inside, one());
-      return where(binary(BinaryOp::le, x, Scalar::of(-3.0)), scalar_tensor(Scalar::of(0.0), x.dtype()), upper);
+      return where(binary(BinaryOp::le, x, Scalar::of(-3.0)), scalar_tensor(Scalar::of(0.0), x.dtype(), x.device()), upper);
     }
     default: {
       const NoGrad constant;

@@ -99,8 +99,8 @@ Tensor part_for(const char* op, const Tensor& src, const Tensor& x, const Tensor
 // Whether an entry of the index is the last one to write its place.
 Tensor writes_last(const Shape& shape, int dim, const Tensor& index) {
   const NoGrad no_grad;
-  const Tensor order = reshape(positions(index.numel()), index.shape());
-  const Tensor winner = scattered("scatter", zeros(shape, DType::Int64), dim, index, order, ScatterOp::assign);
+  const Tensor order = reshape(positions(index.numel(), index.device()), index.shape());
+  const Tensor winner = scattered("scatter", zeros(shape, DType::Int64, index.device()), dim, index, order, ScatterOp::assign);
   return gather(winner, dim, index) == order;
 }
 
@@ -219,7 +219,7 @@ Tensor gather(const Tensor& x, int64_t dim, const Tensor& index) {
   if (index.numel() > 0) launch("gather", kernel::gather_dim, args, x.device());
   if (is_floating(x.dtype()) && any_requires_grad({&x}))
     record("gather", y, {&x}, [at, index = Saved::input(index), from = x.shape()](const Node& node, const Tensor& g) -> Grads {
-      return {scatter_add(zeros(from, g.dtype()), at, index.get(node), g)};
+      return {scatter_add(zeros(from, g.dtype(), g.device()), at, index.get(node), g)};
     });
   return y;
 }
@@ -241,7 +241,7 @@ Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& 
 }
 
 Tensor scatter(const Tensor& x, int64_t dim, const Tensor& index, const Scalar& value) {
-  return scatter(x, dim, index, expand(scalar_tensor(value, x.dtype()), index.shape()));
+  return scatter(x, dim, index, expand(scalar_tensor(value, x.dtype(), x.device()), index.shape()));
 }
 
 Tensor scatter_add(const Tensor& x, int64_t dim, const Tensor& index, const Tensor& src) {
@@ -271,9 +271,9 @@ Tensor scatter_reduce(const Tensor& x, int64_t dim, const Tensor& index, const T
   if (how != ScatterOp::sum) return scatter_extreme(start, at, index, part, how);
   const Tensor total = scatter_add(start, at, index, part);
   if (reduce == "sum") return total;
-  const Tensor ones_in = ones(x.shape(), DType::Int64);
+  const Tensor ones_in = ones(x.shape(), DType::Int64, x.device());
   const Tensor count = scatter_add(include_self ? ones_in : scatter(ones_in, at, index, Scalar::of(int64_t{0})), at, index,
-                                   ones(index.shape(), DType::Int64));
+                                   ones(index.shape(), DType::Int64, x.device()));
   const Tensor at_least_one = binary(BinaryOp::maximum, count, Scalar::of(int64_t{1}));
   if (!is_floating(x.dtype())) return to_dtype(binary(BinaryOp::floor_divide, total, at_least_one), x.dtype());
   return total / to_dtype(at_least_one, x.dtype());
@@ -324,8 +324,8 @@ Tensor index_fill(const Tensor& x, int64_t dim, const Tensor& index, const Tenso
   if (x.ndim() == 0) return reshape(index_fill(with_dims(x), dim, index, value), {});
   const Tensor vector = checked_vector("index_fill", x, dim, index);
   const int at = wrap_dim("index_fill", dim, x.ndim());
-  const Tensor chosen = zeros({x.size(at)}, DType::Bool);
-  if (vector.numel() > 0) index_put_(chosen, 0, {vector}, scalar_tensor(Scalar::of(true), DType::Bool), false);
+  const Tensor chosen = zeros({x.size(at)}, DType::Bool, x.device());
+  if (vector.numel() > 0) index_put_(chosen, 0, {vector}, scalar_tensor(Scalar::of(true), DType::Bool, x.device()), false);
   return where(along(chosen, at, x.ndim()), to_dtype(value, x.dtype()), x);
 }
 

@@ -37,7 +37,7 @@ Tensor diagonal_view(const Tensor& x, const Diagonal& d) {
 
 // Zeros of `shape` with g on a diagonal: the gradient of diagonal(), whose gradient is diagonal() again.
 Tensor on_diagonal(const Tensor& g, const Shape& shape, int64_t offset, int64_t dim1, int64_t dim2) {
-  const Tensor whole = zeros(shape, g.dtype());
+  const Tensor whole = zeros(shape, g.dtype(), g.device());
   launch_copy("diagonal_backward", g, diagonal_view(whole, diagonal_of("diagonal", shape, offset, dim1, dim2)), true);
   if (any_requires_grad({&g}))
     record("diagonal_backward", whole, {&g},
@@ -56,7 +56,7 @@ Tensor unfold_view(const Tensor& x, int at, int64_t size, int64_t step) {
 
 // Windows added back to where they came from, one place of the window at a time.
 Tensor folded(const Tensor& g, const Shape& shape, int at, int64_t size, int64_t step) {
-  const Tensor whole = zeros(shape, g.dtype());
+  const Tensor whole = zeros(shape, g.dtype(), g.device());
   {
     const NoGrad no_grad;
     const int64_t count = g.size(at);
@@ -94,13 +94,13 @@ Tensor triangle(const char* op, const Tensor& x, int64_t diagonal, bool lower) {
   DNN_CHECK(x.ndim() >= 2, ValueError, op, ": expected at least 2 dimensions, got shape ", x.shape());
   const int64_t columns = x.size(x.ndim() - 1), rows = x.size(x.ndim() - 2);
   diagonal = std::clamp(diagonal, -rows, columns);
-  const Tensor column = positions(columns), row = unsqueeze(positions(rows) + diagonal, 1);
+  const Tensor column = positions(columns, x.device()), row = unsqueeze(positions(rows, x.device()) + diagonal, 1);
   return where(lower ? column <= row : column >= row, x, number_like(x, 0));
 }
 
 Tensor triangle_indices(const char* op, int64_t rows, int64_t columns, int64_t offset, bool lower) {
   DNN_CHECK(rows >= 0 && columns >= 0, ValueError, op, ": expected sizes of at least 0, got ", rows, " and ", columns);
-  return stack(nonzero(triangle(op, ones({rows, columns}, DType::Bool), offset, lower)), 0);
+  return stack(nonzero(triangle(op, ones({rows, columns}, DType::Bool, Device{}), offset, lower)), 0);
 }
 
 Tensor diagonal(const Tensor& x, int64_t offset, int64_t dim1, int64_t dim2) {
@@ -176,7 +176,7 @@ Tensor repeat_interleave(const Tensor& x, const Tensor& repeats, std::optional<i
   DNN_CHECK(results < 0x1p62, ValueError, "repeat_interleave: the repeats make up more entries than a tensor can have");
   const Tensor ends = cumsum(counts, 0);
   const int64_t total = host_value<int64_t>("repeat_interleave", select(ends, 0, -1));
-  return index(from, at, {searchsorted(ends, positions(total), true)});
+  return index(from, at, {searchsorted(ends, positions(total, x.device()), true)});
 }
 
 Tensor movedim(const Tensor& x, const Shape& source, const Shape& destination) {
@@ -299,7 +299,7 @@ Tensor one_hot(const Tensor& x, int64_t classes) {
   });
   Shape shape = x.shape();
   shape.push_back(classes);
-  return scatter(zeros(shape, DType::Int64), -1, unsqueeze(x, x.ndim()), Scalar::of(int64_t{1}));
+  return scatter(zeros(shape, DType::Int64, x.device()), -1, unsqueeze(x, x.ndim()), Scalar::of(int64_t{1}));
 }
 
 }  // namespace dnncore::ops

@@ -33,7 +33,7 @@ inline void check_floating(const char* op, const Tensor& x) {
 // With the workspace that the kernel wants.
 template <class Args>
 void launch_with_workspace(const char* op, KernelId<Args> id, Args args, Device device) {
-  args.workspace_bytes = workspace_bytes(id, args);
+  args.workspace_bytes = workspace_bytes(id, args, device);
   Tensor workspace;
   if (args.workspace_bytes > 0) {
     workspace = Tensor::empty({args.workspace_bytes}, DType::UInt8, device, op);
@@ -42,20 +42,23 @@ void launch_with_workspace(const char* op, KernelId<Args> id, Args args, Device 
   launch(op, id, args, device);
 }
 
+// The tensor, or where it is on a device a dense copy of it in the host's memory: waits for the device.
+Tensor on_host(const Tensor& x);
+
 // A check of values on the host, made now and at every repetition of a recorded step; fn gets the addresses of the (dense) tensors.
 void host_check(std::initializer_list<const Tensor*> tensors, HostCheck fn);
 // A value that the host goes on with: a step that needs one cannot be recorded.
 template <class T>
 T host_value(const char* op, const Tensor& x) {
   host_reads(op);
-  return *x.data<T>();
+  return *on_host(x).data<T>();
 }
 
 // Gradients of products count the zeros among the factors, which is not differentiable once more: refused instead of wrong.
 void refuse_zeros_when_recording(const char* op, const Tensor& x);
 
 // A 0-D tensor of the number in `dtype`; integers wrap.
-Tensor scalar_tensor(const Scalar& value, DType dtype);
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device);
 
 // Copies into fresh contiguous memory; no gradient link.
 Tensor copy_of(const Tensor& x, DType dtype, const char* op);

@@ -133,7 +133,7 @@ struct WeightGradients {
 // Not recorded. The gradient of the bias comes from the same pass over dy.
 WeightGradients weight_gradients(const ConvGeometry& geometry, const Tensor& x, const Tensor& dy, bool with_bias) {
   const ConvShape s = with_pixels(geometry.shape, &x, &dy);
-  if (s.n == 0) return {zeros(geometry.w_shape(), s.dtype), with_bias ? zeros({s.k}, s.dtype) : Tensor()};
+  if (s.n == 0) return {zeros(geometry.w_shape(), s.dtype, x.device()), with_bias ? zeros({s.k}, s.dtype, x.device()) : Tensor()};
   const Tensor dw = Tensor::empty(geometry.w_shape(), s.dtype, x.device(), geometry.op);
   Tensor dbias;
   if (with_bias) dbias = Tensor::empty({s.k}, s.dtype, x.device(), geometry.op);

@@ -6,8 +6,13 @@ namespace dnncore::ops {
 
 void host_check(std::initializer_list<const Tensor*> tensors, HostCheck fn) {
   const void* data[4];
+  Tensor copies[4];
   size_t count = 0;
-  for (const Tensor* tensor : tensors) data[count++] = tensor->data();
+  for (const Tensor* tensor : tensors) {
+    copies[count] = on_host(*tensor);
+    data[count] = copies[count].data();
+    ++count;
+  }
   fn(data);
   if (detail::recorder != nullptr) detail::recorder->checked(std::move(fn), tensors);
 }
@@ -68,7 +73,7 @@ void copy_(const Tensor& destination, const Tensor& source) {
 Tensor flip_dim(const Tensor& x, int64_t dim) {
   const int at = existing_dim("flip", dim, x.ndim());
   const int64_t size = x.size(at);
-  const Tensor order = arange(Scalar::of(size - 1), Scalar::of(int64_t{-1}), Scalar::of(int64_t{-1}), DType::Int64);
+  const Tensor order = arange(Scalar::of(size - 1), Scalar::of(int64_t{-1}), Scalar::of(int64_t{-1}), DType::Int64, x.device());
   return index(x, at, {order});
 }
 

@@ -56,25 +56,25 @@ int64_t count_int_steps(int64_t start, int64_t end, int64_t step) {
 
 }  // namespace
 
-Tensor full(const Shape& shape, const Scalar& value, DType dtype, const char* op) {
+Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device, const char* op) {
   check_fits(op, value, dtype);
-  const Tensor y = Tensor::empty(shape, dtype, {}, op);
+  const Tensor y = Tensor::empty(shape, dtype, device, op);
   launch_fill(op, y, value);
   return y;
 }
 
-Tensor scalar_tensor(const Scalar& value, DType dtype) {
-  const Tensor y = Tensor::empty({}, dtype, {}, "scalar_tensor");
+Tensor scalar_tensor(const Scalar& value, DType dtype, Device device) {
+  const Tensor y = Tensor::empty({}, dtype, device, "scalar_tensor");
   launch_fill("scalar_tensor", y, value);
   return y;
 }
 
-Tensor zeros(const Shape& shape, DType dtype) { return full(shape, Scalar::of(int64_t{0}), dtype, "zeros"); }
-Tensor ones(const Shape& shape, DType dtype) { return full(shape, Scalar::of(int64_t{1}), dtype, "ones"); }
+Tensor zeros(const Shape& shape, DType dtype, Device device) { return full(shape, Scalar::of(int64_t{0}), dtype, device, "zeros"); }
+Tensor ones(const Shape& shape, DType dtype, Device device) { return full(shape, Scalar::of(int64_t{1}), dtype, device, "ones"); }
 
-Tensor full_like(const Tensor& x, const Scalar& value, DType dtype) {
+Tensor full_like(const Tensor& x, const Scalar& value, DType dtype, Device device) {
   check_fits("full_like", value, dtype);
-  const Tensor y = Tensor::empty_like(x, dtype);
+  const Tensor y = Tensor::empty_like(x, dtype, device);
   launch_fill("full_like", y, value);
   return y;
 }
@@ -87,33 +87,33 @@ void fill_(const Tensor& x, const Scalar& value) {
   x.storage()->bump_version();
 }
 
-Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype) {
+Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype, Device device) {
   DNN_CHECK(dtype != DType::Bool, TypeError, "arange: expected a number type, got bool");
   const bool whole = start.kind != Scalar::Kind::Float && end.kind != Scalar::Kind::Float && step.kind != Scalar::Kind::Float;
   const int64_t count =
       whole ? count_int_steps(start.as_int, end.as_int, step.as_int) : count_steps(start.as_double, end.as_double, step.as_double);
   DNN_CHECK(whole || is_floating(dtype) || (std::trunc(step.as_double) == step.as_double && std::trunc(start.as_double) == start.as_double),
             ValueError, "arange: start ", start.as_double, " and step ", step.as_double, " are not whole numbers, as ", dtype, " needs");
-  const Tensor y = Tensor::empty({count}, dtype, {}, "arange");
+  const Tensor y = Tensor::empty({count}, dtype, device, "arange");
   RangeArgs args{.y = y.data(), .n = count, .start = start.as_double, .step = step.as_double, .dtype = dtype};
   args.int_start = whole ? start.as_int : static_cast<int64_t>(start.as_double);
   args.int_step = whole ? step.as_int : static_cast<int64_t>(step.as_double);
-  launch("arange", kernel::range, args);
+  launch("arange", kernel::range, args, device);
   return y;
 }
 
-Tensor linspace(double start, double end, int64_t steps, DType dtype) {
+Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device) {
   DNN_CHECK(steps >= 0, ValueError, "linspace: expected steps >= 0, got ", steps);
   DNN_CHECK(is_floating(dtype), TypeError, "linspace: expected a floating dtype, got ", dtype);
-  const Tensor y = Tensor::empty({steps}, dtype, {}, "linspace");
+  const Tensor y = Tensor::empty({steps}, dtype, device, "linspace");
   const double step = steps > 1 ? (end - start) / static_cast<double>(steps - 1) : 0;
-  launch("linspace", kernel::range, RangeArgs{.y = y.data(), .n = steps, .start = start, .step = step, .dtype = dtype});
+  launch("linspace", kernel::range, RangeArgs{.y = y.data(), .n = steps, .start = start, .step = step, .dtype = dtype}, device);
   if (steps > 1) launch_fill("linspace", y.view_as({}, {}, steps - 1), Scalar::of(end));  // exact, whatever the step rounds to
   return y;
 }
 
-Tensor eye(int64_t rows, int64_t columns, DType dtype) {
-  const Tensor y = full({rows, columns}, Scalar::of(int64_t{0}), dtype, "eye");
+Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device) {
+  const Tensor y = full({rows, columns}, Scalar::of(int64_t{0}), dtype, device, "eye");
   const int64_t diagonal = std::min(rows, columns);
   launch_fill("eye", y.view_as({diagonal}, {columns + 1}, 0), Scalar::of(int64_t{1}));
   return y;

@@ -142,20 +142,20 @@ Tensor binary(BinaryOp op, const Tensor& x, const Scalar& z) {
   const DType dtype = compute_dtype(op, result_type(x, z));
   // A number keeps float32 precision next to a half tensor.
   if (is_half(dtype) && !is_comparison(op)) {
-    const Tensor wide = binary_same(op, to_dtype(x, DType::Float32), scalar_tensor(z, DType::Float32));
+    const Tensor wide = binary_same(op, to_dtype(x, DType::Float32), scalar_tensor(z, DType::Float32, x.device()));
     return to_dtype(wide, dtype);
   }
   if (op == BinaryOp::pow && is_floating(dtype) && z.as_double == 2.0) return unary(UnaryOp::square, to_dtype(x, dtype));
-  return binary_same(op, to_dtype(x, dtype), scalar_tensor(z, dtype));
+  return binary_same(op, to_dtype(x, dtype), scalar_tensor(z, dtype, x.device()));
 }
 
 Tensor binary(BinaryOp op, const Scalar& x, const Tensor& z) {
   const DType dtype = compute_dtype(op, result_type(z, x));
   if (is_half(dtype) && !is_comparison(op)) {
-    const Tensor wide = binary_same(op, scalar_tensor(x, DType::Float32), to_dtype(z, DType::Float32));
+    const Tensor wide = binary_same(op, scalar_tensor(x, DType::Float32, z.device()), to_dtype(z, DType::Float32));
     return to_dtype(wide, dtype);
   }
-  return binary_same(op, scalar_tensor(x, dtype), to_dtype(z, dtype));
+  return binary_same(op, scalar_tensor(x, dtype, z.device()), to_dtype(z, dtype));
 }
 
 void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
@@ -190,7 +190,7 @@ void binary_(BinaryOp op, const Tensor& x, const Scalar& z) {
     if (records_inplace(name(op), x)) return become(name(op), x, binary(op, before_change(x), z));
     return copy_(x, binary(op, x.detach(), z));
   }
-  binary_(op, x, scalar_tensor(z, dtype));
+  binary_(op, x, scalar_tensor(z, dtype, x.device()));
 }
 
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
@@ -216,7 +216,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   if (is_floating(dtype) && any_requires_grad({&a, &b}))
     record("where", y, {&a, &b},
            [condition = Saved::input(condition), sa = a.shape(), sb = b.shape()](const Node& node, const Tensor& g) -> Grads {
-             const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+             const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype(), g.device());
              const Tensor chosen = condition.get(node);
              return {node.needs(0) ? sum_to(where(chosen, g, zero), sa) : Tensor(),
                      node.needs(1) ? sum_to(where(chosen, zero, g), sb) : Tensor()};

@@ -47,7 +47,7 @@ Tensor recorded_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
     case UnaryOp::sigmoid:
       return g * (s - s * s);
     case UnaryOp::relu:
-      return where(binary(BinaryOp::gt, s, Scalar::of(0.0)), g, scalar_tensor(Scalar::of(0.0), g.dtype()));
+      return where(binary(BinaryOp::gt, s, Scalar::of(0.0)), g, scalar_tensor(Scalar::of(0.0), g.dtype(), g.device()));
     default: {  // gelu: Phi(x) + x phi(x)
       constexpr double inv_sqrt_two_pi = std::numbers::inv_sqrtpi / std::numbers::sqrt2;
       const Tensor phi = unary(UnaryOp::exp, s * s * -0.5) * inv_sqrt_two_pi;
@@ -104,7 +104,7 @@ Tensor unary_gradient(UnaryOp op, const Tensor& g, const Tensor& s) {
     case UnaryOp::softplus:
       return g * unary(UnaryOp::sigmoid, s);
     default:
-      return zeros(g.shape(), g.dtype());  // sign and the rounding ops are flat
+      return zeros(g.shape(), g.dtype(), g.device());  // sign and the rounding ops are flat
   }
 }
 
@@ -112,7 +112,7 @@ namespace {
 
 // dx and dz of y = op(x, z), before broadcasting is summed away.
 Tensor gradient_of_first(BinaryOp op, const Tensor& g, const Tensor& x, const Tensor& z) {
-  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype(), g.device());
   switch (op) {
     case BinaryOp::add:
     case BinaryOp::sub:
@@ -135,7 +135,7 @@ Tensor gradient_of_first(BinaryOp op, const Tensor& g, const Tensor& x, const Te
 }
 
 Tensor gradient_of_second(BinaryOp op, const Tensor& g, const Tensor& x, const Tensor& z, const Tensor& y) {
-  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype());
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), g.dtype(), g.device());
   switch (op) {
     case BinaryOp::add:
       return g;

@@ -77,7 +77,7 @@ Tensor frequencies(LookUp from, DType dtype) {
   from.shape.mode = BagMode::Sum;
   from.by_frequency = false;
   const NoGrad no_grad;
-  return binary(BinaryOp::maximum, table_gradient(ones({from.shape.bags, 1}, dtype), {}, from), Scalar::of(1.0));
+  return binary(BinaryOp::maximum, table_gradient(ones({from.shape.bags, 1}, dtype, from.ids.device()), {}, from), Scalar::of(1.0));
 }
 
 Tensor table_gradient(const Tensor& g, const Tensor& factors, const LookUp& from) {
@@ -149,10 +149,10 @@ Tensor maxima(const Tensor& weight, const LookUp& from) {
            y.device());
   if (any_requires_grad({&weight}))
     record(from.op, y, {&weight}, [best, shape = weight.shape()](const Node&, const Tensor& g) -> Grads {
-      if (shape[0] == 0) return {zeros(shape, g.dtype())};
+      if (shape[0] == 0) return {zeros(shape, g.dtype(), g.device())};
       const Scalar zero = Scalar::of(int64_t{0});
-      const Tensor taken = where(binary(BinaryOp::ge, best, zero), g, scalar_tensor(Scalar::of(0.0), g.dtype()));
-      return {scatter_add(zeros(shape, g.dtype()), 0, binary(BinaryOp::maximum, best, zero), taken)};
+      const Tensor taken = where(binary(BinaryOp::ge, best, zero), g, scalar_tensor(Scalar::of(0.0), g.dtype(), g.device()));
+      return {scatter_add(zeros(shape, g.dtype(), g.device()), 0, binary(BinaryOp::maximum, best, zero), taken)};
     });
   return y;
 }
@@ -273,7 +273,7 @@ void embedding_renorm_(const Tensor& weight, const Tensor& ids, double max_norm,
   if (at.numel() == 0 || weight.numel() == 0) return;
   const Tensor rows = index(weight.detach(), 0, {at});
   const Tensor norms = vector_norm(rows, norm_type, {1}, true);
-  const Tensor one = scalar_tensor(Scalar::of(1.0), norms.dtype());
+  const Tensor one = scalar_tensor(Scalar::of(1.0), norms.dtype(), norms.device());
   const Tensor scale = binary(BinaryOp::div, Scalar::of(max_norm), binary(BinaryOp::add, norms, Scalar::of(1e-7)));
   const Tensor factors = where(binary(BinaryOp::gt, norms, Scalar::of(max_norm)), scale, one);
   index_put_(weight, 0, {at}, binary(BinaryOp::mul, rows, factors), false);

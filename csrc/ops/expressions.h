@@ -38,11 +38,13 @@ inline Tensor log(const Tensor& x) { return unary(UnaryOp::log, x); }
 inline Tensor isnan(const Tensor& x) { return unary(UnaryOp::isnan, x); }
 inline Tensor sum(const Tensor& x, const Shape& dims = {}, bool keepdim = false) { return reduce(ReduceOp::sum, x, dims, keepdim); }
 // 0-D, of x's dtype.
-inline Tensor number_like(const Tensor& x, double value) { return scalar_tensor(Scalar::of(value), x.dtype()); }
-inline Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype()); }
+inline Tensor number_like(const Tensor& x, double value) { return scalar_tensor(Scalar::of(value), x.dtype(), x.device()); }
+inline Tensor zeros_like(const Tensor& x) { return zeros(x.shape(), x.dtype(), x.device()); }
 
 // 0 ... n-1, int64.
-inline Tensor positions(int64_t n) { return arange(Scalar::of(int64_t{0}), Scalar::of(n), Scalar::of(int64_t{1}), DType::Int64); }
+inline Tensor positions(int64_t n, Device device) {
+  return arange(Scalar::of(int64_t{0}), Scalar::of(n), Scalar::of(int64_t{1}), DType::Int64, device);
+}
 // A vector seen along `dim` of a tensor of `ndim` dimensions.
 inline Tensor along(const Tensor& vector, int dim, int ndim) {
   Shape shape = Shape::filled(ndim, 1);

@@ -28,7 +28,7 @@ Offsets offsets_of(const char* op, const Tensor& x, int first_dim, const std::ve
   result.shape = indices[0].shape();
   for (const Tensor& index : indices) result.shape = broadcast_shapes(op, result.shape, index.shape());
   result.positions = Tensor::empty(result.shape, DType::Int64, x.device(), op);
-  const Tensor bad = zeros({2}, DType::Int64);
+  const Tensor bad = zeros({2}, DType::Int64, x.device());
   for (size_t i = 0; i < indices.size(); ++i) {
     const int dim = first_dim + static_cast<int>(i);
     const Tensor& index = indices[i];
@@ -114,7 +114,7 @@ void scatter_into(const char* op, const Tensor& x, int first_dim, const std::vec
 
 // Zeros of the shape with g added at the indexed places.
 Tensor embed(const Tensor& g, const Shape& shape, int first_dim, const std::vector<Tensor>& positions) {
-  const Tensor whole = zeros(shape, g.dtype());
+  const Tensor whole = zeros(shape, g.dtype(), g.device());
   scatter_into("index_backward", whole, first_dim, positions, g, true);
   if (any_requires_grad({&g}))
     record("index_backward", whole, {&g},
@@ -166,8 +166,8 @@ void record_assignment(const Tensor& x, const Tensor& before, const Tensor& valu
              Tensor keep;
              {
                const NoGrad no_grad;
-               keep = ones({g.numel()}, g.dtype());
-               index_put_(keep, 0, {positions}, scalar_tensor(Scalar::of(0.0), g.dtype()), false);
+               keep = ones({g.numel()}, g.dtype(), g.device());
+               index_put_(keep, 0, {positions}, scalar_tensor(Scalar::of(0.0), g.dtype(), g.device()), false);
              }
              grads[0] = reshape(binary(BinaryOp::mul, flat, keep), shape);
            }

@@ -107,7 +107,7 @@ bool holds_probabilities(const Tensor& x, const Tensor& target) {
 // 1 where the sum of weights is 0: nothing depends on the scores there, and the gradient is 0. Without class weights it is a count.
 Tensor divisor(const Tensor& total, bool is_count) {
   if (is_count) return binary(BinaryOp::maximum, total, Scalar::of(1.0));
-  return where(binary(BinaryOp::eq, total, Scalar::of(0.0)), scalar_tensor(Scalar::of(1.0), total.dtype()), total);
+  return where(binary(BinaryOp::eq, total, Scalar::of(0.0)), scalar_tensor(Scalar::of(1.0), total.dtype(), total.device()), total);
 }
 
 // b of kernels/cross_entropy.h, (rows, C), for probabilities or for class numbers (rows,).
@@ -116,7 +116,7 @@ Tensor coefficients(const ClassLoss& loss, const Tensor& target, const Tensor& w
   Tensor counted;
   if (!is_floating(target.dtype())) {
     const Tensor numbers = unsqueeze(target, 1);
-    const Tensor every = arange(Scalar::of(int64_t{0}), Scalar::of(classes), Scalar::of(int64_t{1}), DType::Int64);
+    const Tensor every = arange(Scalar::of(int64_t{0}), Scalar::of(classes), Scalar::of(int64_t{1}), DType::Int64, target.device());
     b = to_dtype(binary(BinaryOp::eq, numbers, every), dtype);
     counted = to_dtype(binary(BinaryOp::ne, numbers, Scalar::of(loss.ignore_index)), dtype);
   }
@@ -224,15 +224,15 @@ Tensor nll_loss(const Tensor& input, const Tensor& target, const Tensor& weight,
   const Tensor numbers = reshape(given, {given.numel()}), rows = to_rows(input);
   const Scalar zero = Scalar::of(int64_t{0}), one = Scalar::of(int64_t{1});
   const Tensor counted = binary(BinaryOp::ne, numbers, Scalar::of(ignore_index));
-  const Tensor column = where(counted, numbers, scalar_tensor(zero, DType::Int64));
-  const Tensor every = arange(zero, Scalar::of(rows.size(0)), one, DType::Int64);
+  const Tensor column = where(counted, numbers, scalar_tensor(zero, DType::Int64, input.device()));
+  const Tensor every = arange(zero, Scalar::of(rows.size(0)), one, DType::Int64, input.device());
   Tensor losses = unary(UnaryOp::neg, index(rows, 0, {every, column}));
   Tensor weights = to_dtype(counted, input.dtype());
   if (weight.defined()) {
     weights = binary(BinaryOp::mul, weights, index(weight, 0, {column}));
     losses = binary(BinaryOp::mul, losses, weights);
   }
-  losses = where(counted, losses, scalar_tensor(Scalar::of(0.0), input.dtype()));
+  losses = where(counted, losses, scalar_tensor(Scalar::of(0.0), input.dtype(), input.device()));
   const Tensor total = reduction == Reduction::Mean ? reduce(ReduceOp::sum, weights, {}, false) : Tensor();
   return reduced(losses, total, reduction, rows_shape(input));
 }

@@ -28,13 +28,15 @@ struct Scalar {
 namespace ops {
 
 // --- Creation (create.cpp) --------------------------------------------------------------------------------------------
-Tensor full(const Shape& shape, const Scalar& value, DType dtype, const char* op = "full");
-Tensor zeros(const Shape& shape, DType dtype);
-Tensor ones(const Shape& shape, DType dtype);
-Tensor full_like(const Tensor& x, const Scalar& value, DType dtype);
-Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype);
-Tensor linspace(double start, double end, int64_t steps, DType dtype);
-Tensor eye(int64_t rows, int64_t columns, DType dtype);
+Tensor full(const Shape& shape, const Scalar& value, DType dtype, Device device, const char* op = "full");
+Tensor zeros(const Shape& shape, DType dtype, Device device);
+Tensor ones(const Shape& shape, DType dtype, Device device);
+Tensor full_like(const Tensor& x, const Scalar& value, DType dtype, Device device);
+// x on `device`, itself if it is there; the gradient comes back to x's.
+Tensor to_device(const Tensor& x, Device device, const char* op = "to");
+Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype, Device device);
+Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device);
+Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device);
 void fill_(const Tensor& x, const Scalar& value);
 
 // --- Random numbers (random.cpp) --------------------------------------------------------------------------------------

@@ -155,7 +155,8 @@ void OptimizerUpdate::complete_state(Entry& entry, const OptimizerGroup& setting
   const char* op = names_of(rule_).name;
   for (int k = 0; k < kOptimizerBuffers; ++k)
     if (needs(settings, k) && !entry.buffers[k].defined())
-      entry.buffers[k] = full(entry.parameter.shape(), Scalar::of(initial_value(rule_, k, settings)), entry.parameter.dtype(), op);
+      entry.buffers[k] = full(entry.parameter.shape(), Scalar::of(initial_value(rule_, k, settings)), entry.parameter.dtype(),
+                              entry.parameter.device(), op);
   if (!entry.counters.defined() && (rule_ != OptimizerRule::sgd || needs(settings, 0)))
     entry.counters = initial_counters(rule_, settings, op);
 }

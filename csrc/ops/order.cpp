@@ -74,7 +74,7 @@ ValuesAndIndices without_dim(const ValuesAndIndices& y, int at, bool keepdim) {
 
 ValuesAndIndices sort(const Tensor& x, int64_t dim, bool descending) {
   const int at = wrap_dim("sort", dim, x.ndim());
-  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64)};
+  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64, x.device())};
   return linked(x, at, ordered("sort", x, at, x.size(at), descending));
 }
 
@@ -83,8 +83,8 @@ ValuesAndIndices topk(const Tensor& x, int64_t k, int64_t dim, bool largest) {
   if (x.ndim() == 0) {
     wrap_dim("topk", dim, 0);
     DNN_CHECK(k == 0 || k == 1, ValueError, "topk: expected 0 <= k <= 1, got ", k);
-    if (k == 1) return {clone(x), zeros({}, DType::Int64)};
-    return {Tensor::empty({0}, x.dtype()), Tensor::empty({0}, DType::Int64)};
+    if (k == 1) return {clone(x), zeros({}, DType::Int64, x.device())};
+    return {Tensor::empty({0}, x.dtype(), x.device()), Tensor::empty({0}, DType::Int64, x.device())};
   }
   const int at = existing_dim("topk", dim, x.ndim());
   const int64_t n = x.size(at);
@@ -99,7 +99,7 @@ ValuesAndIndices kthvalue(const Tensor& x, int64_t k, int64_t dim, bool keepdim)
   const int at = wrap_dim("kthvalue", dim, x.ndim());
   const int64_t n = x.ndim() > 0 ? x.size(at) : 1;
   DNN_CHECK(k >= 1 && k <= n, ValueError, "kthvalue: expected 1 <= k <= ", n, ", the size of dimension ", at, ", got ", k);
-  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64)};
+  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64, x.device())};
   const ValuesAndIndices first = topk(x.detach(), k, at, false);
   const auto last = [&](const Tensor& y) { return contiguous(slice(y, at, k - 1, k, 1)); };
   return without_dim(linked(x, at, {last(first.values), last(first.indices)}), at, keepdim);
@@ -109,7 +109,7 @@ ValuesAndIndices median(const Tensor& x, int64_t dim, bool keepdim) {
   const int at = wrap_dim("median", dim, x.ndim());
   const int64_t n = x.ndim() > 0 ? x.size(at) : 1;
   DNN_CHECK(n > 0, ValueError, "median: expected at least one entry along dimension ", at, ", got shape ", x.shape());
-  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64)};
+  if (x.ndim() == 0) return {clone(x), zeros({}, DType::Int64, x.device())};
   ValuesAndIndices middle = kthvalue(x.detach(), (n + 1) / 2, at, true);
   if (is_floating(x.dtype())) {
     const NoGrad no_grad;
@@ -125,14 +125,14 @@ Unique unique(const Tensor& x) {
   const NoGrad no_grad;
   const Tensor flat = flatten(x.detach(), 0, -1);
   const int64_t n = flat.numel();
-  if (n == 0) return {clone(flat), Tensor::empty(x.shape(), DType::Int64), Tensor::empty({0}, DType::Int64)};
+  if (n == 0) return {clone(flat), Tensor::empty(x.shape(), DType::Int64, x.device()), Tensor::empty({0}, DType::Int64, x.device())};
   const ValuesAndIndices ascending = sort(flat, 0, false);
   const Tensor differs = slice(ascending.values, 0, 1, n, 1) != slice(ascending.values, 0, 0, n - 1, 1);
-  const Tensor starts = nonzero(cat({ones({1}, DType::Bool), differs}, 0))[0];
-  const Tensor group = cumsum(to_dtype(cat({zeros({1}, DType::Bool), differs}, 0), DType::Int64), 0);
-  const Tensor ends = cat({slice(starts, 0, 1, starts.numel(), 1), full({1}, Scalar::of(n), DType::Int64)}, 0);
-  return {index(ascending.values, 0, {starts}), reshape(scatter(zeros({n}, DType::Int64), 0, ascending.indices, group), x.shape()),
-          ends - starts};
+  const Tensor starts = nonzero(cat({ones({1}, DType::Bool, x.device()), differs}, 0))[0];
+  const Tensor group = cumsum(to_dtype(cat({zeros({1}, DType::Bool, x.device()), differs}, 0), DType::Int64), 0);
+  const Tensor ends = cat({slice(starts, 0, 1, starts.numel(), 1), full({1}, Scalar::of(n), DType::Int64, x.device())}, 0);
+  return {index(ascending.values, 0, {starts}),
+          reshape(scatter(zeros({n}, DType::Int64, x.device()), 0, ascending.indices, group), x.shape()), ends - starts};
 }
 
 // Binary search, all values a step at a time: `found` entries are known to lie before the value.
@@ -148,7 +148,7 @@ Tensor searchsorted(const Tensor& sequence, const Tensor& values, bool right) {
   const int64_t n = sequence.size(sequence.ndim() - 1);
   const Tensor from = to_dtype(sequence.detach(), dtype);
   const Tensor wanted = to_dtype(shared ? flatten(values.detach(), 0, -1) : values.detach(), dtype);
-  Tensor found = zeros(wanted.shape(), DType::Int64);
+  Tensor found = zeros(wanted.shape(), DType::Int64, wanted.device());
   int64_t step = 1;
   while (2 * step <= n) step *= 2;
   for (; step > 0 && n > 0; step /= 2) {
@@ -178,8 +178,8 @@ Tensor bincount(const Tensor& x, const Tensor& weights, int64_t minlength) {
     length = std::max(length, host_value<int64_t>("bincount", reduce(ReduceOp::max, at, {}, false)) + 1);
   }
   const DType dtype = !weights.defined() ? DType::Int64 : weights.dtype() == DType::Float32 ? DType::Float32 : DType::Float64;
-  const Tensor counted = weights.defined() ? to_dtype(weights.detach(), dtype) : ones(x.shape(), dtype);
-  return scatter_add(zeros({length}, dtype), 0, at, counted);
+  const Tensor counted = weights.defined() ? to_dtype(weights.detach(), dtype) : ones(x.shape(), dtype, x.device());
+  return scatter_add(zeros({length}, dtype, x.device()), 0, at, counted);
 }
 
 // Bins of equal width, the last one closed; low = high takes the range of the data. Entries outside, and NaN, are not counted.
@@ -198,13 +198,13 @@ Tensor histc(const Tensor& x, int64_t bins, double low, double high) {
   const Tensor inside = masked_select(flat, (flat >= low) & (flat <= high));
   const Tensor bin = to_dtype((inside - low) * static_cast<double>(bins) / (high - low), DType::Int64);
   const Tensor last = binary(BinaryOp::minimum, bin, Scalar::of(bins - 1));
-  return to_dtype(scatter_add(zeros({bins}, DType::Int64), 0, last, ones(last.shape(), DType::Int64)), x.dtype());
+  return to_dtype(scatter_add(zeros({bins}, DType::Int64, x.device()), 0, last, ones(last.shape(), DType::Int64, x.device())), x.dtype());
 }
 
 Tensor isin(const Tensor& elements, const Tensor& test_elements) {
   const NoGrad no_grad;
   const Tensor known = sort(flatten(test_elements.detach(), 0, -1), 0, false).values;
-  if (known.numel() == 0) return zeros(elements.shape(), DType::Bool);
+  if (known.numel() == 0) return zeros(elements.shape(), DType::Bool, elements.device());
   const Tensor at = binary(BinaryOp::minimum, searchsorted(known, elements, false), Scalar::of(known.numel() - 1));
   return reshape(index(known, 0, {flatten(at, 0, -1)}), elements.shape()) == elements;
 }

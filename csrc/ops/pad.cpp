@@ -126,7 +126,7 @@ Tensor pad_by_mode(const Tensor& x, const std::vector<Sides>& sides, PadMode mod
 
 // Sides of at least 0.
 Tensor pad_constant(const Tensor& x, const std::vector<Sides>& sides, const Scalar& value) {
-  const Tensor y = empty_in_order_of(x, padded_shape(x, sides)), one = full({}, value, x.dtype(), "pad");
+  const Tensor y = empty_in_order_of(x, padded_shape(x, sides)), one = full({}, value, x.dtype(), x.device(), "pad");
   const auto write = [&](const Tensor& border) { launch_copy("pad", expand(one, border.shape()), border, true); };
   {
     const NoGrad no_grad;

@@ -124,7 +124,7 @@ Tensor max_backward(const char* op, int spatial, const Tensor& g, const Tensor& 
     record("max_pool_backward", dx, {&g}, [op, spatial, positions, s](const Node&, const Tensor& gg) -> Grads {
       const Tensor indices = indices_of(op, spatial, positions, s);
       const Shape planes = {s.n, s.c, -1};
-      if (indices.numel() == 0) return {zeros(result_shape(spatial, s), gg.dtype())};
+      if (indices.numel() == 0) return {zeros(result_shape(spatial, s), gg.dtype(), gg.device())};
       return {reshape(gather(reshape(gg, planes), 2, reshape(indices, planes)), result_shape(spatial, s))};
     });
   return dx;

@@ -98,7 +98,7 @@ void previous_packed(const char* op, const Steps& steps, bool reverse, const Ten
     }
   }
   gather_rows(op, rows, before, y);
-  Tensor beginning = zeros({static_cast<int64_t>(begins.size()), y.size(1)}, y.dtype());
+  Tensor beginning = zeros({static_cast<int64_t>(begins.size()), y.size(1)}, y.dtype(), y.device());
   if (first.defined()) gather_rows(op, first, sequences, beginning);
   scatter_rows(op, beginning, begins, y);
 }
@@ -168,7 +168,7 @@ Tensor picked_rows(const char* op, const Tensor& given, const std::vector<int64_
 }
 
 Tensor spread_rows(const char* op, const Tensor& given, const std::vector<int64_t>& rows, int64_t total) {
-  const Tensor x = contiguous(given), y = zeros({total, x.size(1)}, x.dtype());
+  const Tensor x = contiguous(given), y = zeros({total, x.size(1)}, x.dtype(), x.device());
   scatter_rows(op, x, rows, y);
   if (any_requires_grad({&x}))
     record(op, y, {&x}, [op, rows](const Node&, const Tensor& g) -> Grads { return {picked_rows(op, g, rows)}; });

@@ -78,18 +78,20 @@ class PartsNode final : public Node {
     outputs = static_cast<uint32_t>(parts.size());
     for (const Tensor& part : parts) shapes_.push_back(part.shape());
     dtype_ = parts[0].dtype();
+    device_ = parts[0].device();
   }
 
   Grads backward(const Grads& grads) override {
     std::vector<Tensor> parts = grads;
     for (size_t i = 0; i < parts.size(); ++i)
-      if (!parts[i].defined()) parts[i] = zeros(shapes_[i], dtype_);
+      if (!parts[i].defined()) parts[i] = zeros(shapes_[i], dtype_, device_);
     return {joined(parts)};
   }
 
  private:
   std::vector<Shape> shapes_;
   DType dtype_;
+  Device device_;
 };
 
 std::vector<Tensor> parted(const Tensor& given, const std::vector<int64_t>& sizes) {
@@ -113,8 +115,8 @@ Tensor swapped(const Tensor& rows, int64_t outer, int64_t inner) {
 
 RecurrentResult one_direction(const RecurrentLayer& layer, const Tensor& x, State state, const RecurrentWeights& w, bool reverse) {
   const Steps& steps = layer.steps;
-  if (!state.h.defined()) state.h = zeros({steps.batch, layer.output}, x.dtype());
-  if (layer.cell == Cell::Lstm && !state.c.defined()) state.c = zeros({steps.batch, layer.hidden}, x.dtype());
+  if (!state.h.defined()) state.h = zeros({steps.batch, layer.output}, x.dtype(), x.device());
+  if (layer.cell == Cell::Lstm && !state.c.defined()) state.c = zeros({steps.batch, layer.hidden}, x.dtype(), x.device());
   const bool swaps = steps.batch_first();
   const std::vector<int64_t> sizes = steps.packed() ? steps.sizes : std::vector<int64_t>(static_cast<size_t>(steps.steps), steps.batch);
   const std::vector<Tensor> pre = parted(linear(swaps ? swapped(x, steps.batch, steps.steps) : x, w.ih, w.bias_ih), sizes);
@@ -125,7 +127,7 @@ RecurrentResult one_direction(const RecurrentLayer& layer, const Tensor& x, Stat
     state = {with_head(state.h, next.h, sizes[t]), with_head(state.c, next.c, sizes[t])};
     ys[t] = next.h;
   }
-  if (steps.rows == 0) return {zeros({0, layer.output}, x.dtype()), state.h, state.c};
+  if (steps.rows == 0) return {zeros({0, layer.output}, x.dtype(), x.device()), state.h, state.c};
   const Tensor y = joined(ys);
   return {swaps ? swapped(y, steps.steps, steps.batch) : y, state.h, state.c};
 }

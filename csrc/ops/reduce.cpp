@@ -75,8 +75,8 @@ Tensor prod_gradient(const Tensor& g, const Tensor& x, const Shape& dims) {
   const Scalar one = Scalar::of(1.0);
   const Tensor is_zero = binary(BinaryOp::eq, x, Scalar::of(0.0));
   const Tensor zeros_in = reduce(ReduceOp::sum, is_zero, dims, true);
-  const Tensor zero = scalar_tensor(Scalar::of(0.0), x.dtype());
-  const Tensor no_zeros = where(is_zero, scalar_tensor(one, x.dtype()), x);
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), x.dtype(), x.device());
+  const Tensor no_zeros = where(is_zero, scalar_tensor(one, x.dtype(), x.device()), x);
   const Tensor product = reduce(ReduceOp::prod, no_zeros, dims, true);
   const Tensor none = binary(BinaryOp::eq, zeros_in, Scalar::of(int64_t{0}));
   const Tensor single = binary(BinaryOp::eq, zeros_in, Scalar::of(int64_t{1}));
@@ -89,7 +89,7 @@ Tensor prod_gradient(const Tensor& g, const Tensor& x, const Shape& dims) {
 Tensor extreme_gradient(const Tensor& g, const Tensor& x, const Tensor& y, const Shape& dims) {
   const Tensor attains = binary(BinaryOp::bitwise_or, binary(BinaryOp::eq, x, y), unary(UnaryOp::isnan, x));
   const Tensor count = reduce(ReduceOp::sum, attains, dims, true);
-  return where(attains, binary(BinaryOp::div, g, to_dtype(count, g.dtype())), scalar_tensor(Scalar::of(0.0), g.dtype()));
+  return where(attains, binary(BinaryOp::div, g, to_dtype(count, g.dtype())), scalar_tensor(Scalar::of(0.0), g.dtype(), g.device()));
 }
 
 void record_reduce(ReduceOp op, const Tensor& x, const Tensor& y, const Shape& dims, const Shape& kept, int64_t count) {
@@ -139,7 +139,8 @@ Tensor standard_deviation(const Tensor& x, const Shape& dims, double correction,
   const Tensor squared = variance(x, dims, correction, keepdim);
   if (!squared.requires_grad()) return unary(UnaryOp::sqrt, squared);
   const Tensor flat = binary(BinaryOp::eq, squared, Scalar::of(0.0));
-  const Tensor zero = scalar_tensor(Scalar::of(0.0), squared.dtype()), one = scalar_tensor(Scalar::of(1.0), squared.dtype());
+  const Tensor zero = scalar_tensor(Scalar::of(0.0), squared.dtype(), squared.device()),
+               one = scalar_tensor(Scalar::of(1.0), squared.dtype(), squared.device());
   return where(flat, zero, unary(UnaryOp::sqrt, where(flat, one, squared)));
 }
 

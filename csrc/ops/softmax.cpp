@@ -117,7 +117,7 @@ Tensor logsumexp_along(const Tensor& input, int dim, bool keepdim) {
              const Tensor sum = kept(y.get(node));
              // Where everything is -inf the sum does not depend on x.
              const Tensor lowest = binary(BinaryOp::eq, sum, Scalar::of(-std::numeric_limits<double>::infinity()));
-             const Tensor shift = where(lowest, scalar_tensor(Scalar::of(0.0), sum.dtype()), sum);
+             const Tensor shift = where(lowest, scalar_tensor(Scalar::of(0.0), sum.dtype(), sum.device()), sum);
              const Tensor share = unary(UnaryOp::exp, binary(BinaryOp::sub, x.get(node), shift));
              return {binary(BinaryOp::mul, kept(g), share)};
            });

@@ -86,7 +86,7 @@ Strides strides_around(const Tensor& g, const Shape& shape, const Part& part) {
 
 // The gradient of such a part: zeros of x's shape with g in its place.
 Tensor embed(const Tensor& g, const Shape& shape, const Part& part) {
-  const Tensor whole = zeros(shape, g.dtype());
+  const Tensor whole = zeros(shape, g.dtype(), g.device());
   Strides strides = whole.impl()->strides = strides_around(g, shape, part);
   const int64_t offset = part.start * strides[part.dim];
   if (part.drop)

@@ -1,7 +1,15 @@
-// The CUDA kernels as one more instruction set, "emulated": what tests them against the reference where no GPU is. Its memory is the
-// host's; kernels that are not written yet are the reference's.
-#include "../table.h"
+// The CUDA kernels where no GPU is. As one more instruction set, "emulated", which tests them on the host's memory against the reference;
+// there kernels that are not written yet are the reference's. And as one device, cuda:0, whose memory can be touched in launches and copies
+// only: a host that follows a device's pointer dies at once.
+#include <sys/mman.h>
+#include <unistd.h>
 
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <mutex>
+
+#include "../table.h"
 #include "core/launch.h"
 
 namespace dnncore {
@@ -28,11 +36,86 @@ CpuTable table_of(std::integer_sequence<int, kernel...>) {
   return table;
 }
 
+constexpr size_t kMemory = size_t{4} << 30;
+
+class EmulatedModule final : public DeviceModule {
+ public:
+  const char* version() const override { return DNNCORE_VERSION; }
+  int count() const override { return 1; }
+  const char* reason() const override { return ""; }
+  DeviceProperties properties(int) override {
+    DeviceProperties found{};
+    std::strcpy(found.name, "emulated device");
+    found.total_bytes = static_cast<int64_t>(kMemory), found.free_bytes = static_cast<int64_t>(kMemory - held_);
+    return found;
+  }
+
+  void* allocate(int, size_t bytes) override {
+    std::lock_guard guard(lock_);
+    if (bytes > kMemory - held_) return nullptr;
+    void* const data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (data == MAP_FAILED) return nullptr;
+    held_ += bytes;
+    segments_[data] = bytes;
+    return data;
+  }
+  void release(int, void* data, size_t bytes) noexcept override {
+    std::lock_guard guard(lock_);
+    munmap(data, bytes);
+    held_ -= bytes;
+    segments_.erase(data);
+  }
+  void upload(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
+  void download(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
+  void copy(int, void* to, int, const void* from, size_t bytes) override { move(to, from, bytes); }
+  void clear(int, void* data, size_t bytes) override {
+    const Open open(*this);
+    std::memset(data, 0, bytes);
+  }
+  void synchronize(int) override {}
+  void* stream(int) override { return nullptr; }
+  const DeviceTable& table() const override { return cuda::table(); }
+  void launch(int kernel, const void* args, int) override {
+    const Open open(*this);
+    cuda::table().kernels[kernel].launch(args, nullptr);
+  }
+
+ private:
+  // All memory can be touched while one lives.
+  struct Open {
+    EmulatedModule& module;
+    explicit Open(EmulatedModule& m) : module(m) {
+      module.lock_.lock();
+      module.protect(PROT_READ | PROT_WRITE);
+    }
+    ~Open() {
+      module.protect(PROT_NONE);
+      module.lock_.unlock();
+    }
+  };
+  void protect(int protection) {
+    for (const auto& [data, bytes] : segments_) mprotect(data, bytes, protection);
+  }
+  void move(void* to, const void* from, size_t bytes) {
+    const Open open(*this);
+    std::memcpy(to, from, bytes);
+  }
+
+  std::mutex lock_;
+  std::map<void*, size_t> segments_;
+  size_t held_ = 0;
+};
+
 }  // namespace
 
 const CpuTable& emulated_table() {
   static const CpuTable table = table_of(std::make_integer_sequence<int, kernel::kCount>());
   return table;
+}
+
+DeviceModule* emulated_module() {
+  static auto* const module = new EmulatedModule;
+  return module;
 }
 
 }  // namespace dnncore

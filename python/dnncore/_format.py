@@ -29,7 +29,7 @@ def _shown(x: Tensor) -> np.ndarray:
                 x = cat([x.narrow(dim, 0, EDGE_ITEMS + 1), x.narrow(dim, size - EDGE_ITEMS, EDGE_ITEMS)], dim)
     if x.dtype.is_floating_point:
         x = x.double()
-    return x.numpy()
+    return x.cpu().numpy()
 
 
 def _float_formatter(values: np.ndarray) -> Callable[[float], str]:
@@ -84,6 +84,8 @@ def format_tensor(x: Tensor) -> str:
     name = x.dtype.name
     if name not in _DEFAULT_DTYPES or (x.numel() == 0 and name != "float32"):
         notes.append(f"dtype={x.dtype}")
+    if x.is_cuda:
+        notes.append(f"device='{x.device}'")
     if x.grad_fn is not None:
         notes.append(f"grad_fn={x.grad_fn!r}")
     elif x.requires_grad:

@@ -1,0 +1,56 @@
+// What a module for devices offers: memory, one stream of work per device, the kernels of kernels.def. `_cuda.so` is one, loaded when a
+// device is first asked for; the emulator is another, linked where it is built. Nothing here knows CUDA.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernels.h"
+
+namespace dnncore {
+
+// One kernel of a device. launch() returns when the work is queued; what it throws is a StateError.
+struct DeviceKernel {
+  void (*launch)(const void* args, void* stream) = nullptr;  // null: not there
+  int64_t (*workspace)(const void* args) = nullptr;          // bytes it wants; null: none
+};
+
+struct DeviceTable {
+  DeviceKernel kernels[kernel::kCount];
+};
+
+struct DeviceProperties {
+  char name[256];
+  int major, minor;  // compute capability
+  int processors;
+  int64_t total_bytes, free_bytes;
+};
+
+// Functions of devices 0..count()-1. Work is queued on the one stream of each and done in its order, copies too.
+class DeviceModule {
+ public:
+  virtual ~DeviceModule() = default;
+  virtual const char* version() const = 0;  // of dnncore: must be this one's
+  virtual int count() const = 0;
+  virtual const char* reason() const = 0;  // why there is none
+  virtual DeviceProperties properties(int device) = 0;
+
+  virtual void* allocate(int device, size_t bytes) = 0;  // 512-byte aligned; nullptr: no room
+  virtual void release(int device, void* data, size_t bytes) noexcept = 0;
+  virtual void upload(int device, void* to, const void* from, size_t bytes) = 0;    // the source may change when it returns
+  virtual void download(int device, void* to, const void* from, size_t bytes) = 0;  // returns when it is there
+  virtual void copy(int device, void* to, int from_device, const void* from, size_t bytes) = 0;
+  virtual void clear(int device, void* data, size_t bytes) = 0;
+  virtual void synchronize(int device) = 0;  // StateError that names what failed
+  virtual void* stream(int device) = 0;
+
+  virtual const DeviceTable& table() const = 0;
+  // A launch between begin and end: the device is current, and, where asked for, awaited.
+  virtual void launch(int kernel, const void* args, int device) = 0;
+};
+
+// What a module's library exports under this name.
+using DeviceModuleEntry = DeviceModule* (*)();
+inline constexpr const char* kDeviceModuleEntry = "dnncore_device_module";
+
+}  // namespace dnncore

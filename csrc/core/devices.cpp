@@ -1,0 +1,231 @@
+// Blocks of a device: the front of the smallest free range that holds them, in multiples of 512 bytes, of segments taken from the device.
+// Small blocks have segments of their own, so that they do not cut up the large ones.
+#include "core/devices.h"
+
+#include <dlfcn.h>
+
+#include <algorithm>
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "core/check.h"
+#include "core/free_ranges.h"
+
+namespace dnncore {
+
+#ifdef DNNCORE_HAS_emulated
+DeviceModule* emulated_module();  // cuda/emulator
+#endif
+
+namespace devices {
+namespace {
+
+using memory::FreeRanges;
+using memory::Range;
+
+constexpr size_t kGrain = 512;
+constexpr size_t kLargestSmall = size_t{1} << 20;
+constexpr size_t kSmallSegment = size_t{2} << 20, kLargeSegment = size_t{20} << 20;
+
+constexpr size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
+
+// The last grain of a segment is never handed out, so that free ranges of two segments never touch.
+struct Segment {
+  Range whole;
+  Range usable() const { return {whole.data, whole.bytes - kGrain}; }
+};
+
+struct Pool {
+  std::mutex lock;
+  FreeRanges small, large;
+  std::vector<Segment> segments;  // in the order of their addresses
+  MemoryStats stats{};
+};
+
+struct Loaded {
+  DeviceModule* module = nullptr;
+  int count = 0;
+  std::string reason;
+  std::vector<std::unique_ptr<Pool>> pools;
+};
+
+std::string& library_path() {
+  static std::string path;
+  return path;
+}
+
+DeviceModule* load(std::string& reason) {
+#ifdef DNNCORE_HAS_emulated
+  static_cast<void>(reason);
+  return emulated_module();
+#else
+  const std::string path = library_path() + "/_cuda.so";
+  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
+  if (library == nullptr) {
+    reason = "the CUDA kernels are not installed";
+    return nullptr;
+  }
+  const auto entry = reinterpret_cast<DeviceModuleEntry>(dlsym(library, kDeviceModuleEntry));
+  DeviceModule* const found = entry == nullptr ? nullptr : entry();
+  if (found != nullptr && std::string(found->version()) == DNNCORE_VERSION) return found;
+  reason = concat("the CUDA kernels in ", path, " are of another version than dnncore ", DNNCORE_VERSION);
+  return nullptr;
+#endif
+}
+
+std::atomic<bool> used{false};
+
+// Never destroyed: tensors die after static destructors have run.
+Loaded& loaded() {
+  static Loaded* const found = [] {
+    auto* result = new Loaded;
+    result->module = load(result->reason);
+    if (result->module == nullptr) return result;
+    result->count = result->module->count();
+    if (result->count == 0) result->reason = result->module->reason();
+    for (int i = 0; i < result->count; ++i) result->pools.push_back(std::make_unique<Pool>());
+    used.store(result->count > 0, std::memory_order_release);
+    return result;
+  }();
+  return *found;
+}
+
+Pool& pool_of(Device device) { return *loaded().pools[static_cast<size_t>(device.index)]; }
+
+[[noreturn]] void refuse(Device device, size_t bytes) {
+  const MemoryStats now = stats(device);
+  const DeviceProperties properties = loaded().module->properties(device.index);
+  size_t largest = 0;
+  const auto see = [&](const Range& range) { largest = std::max(largest, range.bytes); };
+  {
+    Pool& pool = pool_of(device);
+    std::lock_guard guard(pool.lock);
+    pool.small.for_each(see), pool.large.for_each(see);
+  }
+  throw MemoryError(concat("allocate: ", readable(static_cast<int64_t>(std::min<size_t>(bytes, INT64_MAX))), " requested on ", device, "; ",
+                           readable(now.allocated_bytes), " held by tensors, ", readable(now.reserved_bytes - now.allocated_bytes),
+                           " kept (the largest block ", readable(static_cast<int64_t>(largest)), "), ", readable(properties.free_bytes),
+                           " of ", readable(properties.total_bytes), " free"));
+}
+
+// Under the pool's lock.
+std::byte* grow(Pool& pool, Device device, size_t bytes, bool is_small) {
+  const size_t wanted = is_small ? kSmallSegment : std::max(kLargeSegment, round_up(bytes + kGrain, kSmallSegment));
+  void* const data = loaded().module->allocate(device.index, wanted);
+  if (data == nullptr) return nullptr;
+  const Segment segment{{static_cast<std::byte*>(data), wanted}};
+  const auto before = [](const Segment& a, const Segment& b) { return a.whole.data < b.whole.data; };
+  pool.segments.insert(std::upper_bound(pool.segments.begin(), pool.segments.end(), segment, before), segment);
+  pool.stats.reserved_bytes += static_cast<int64_t>(wanted);
+  ++pool.stats.system_allocations;
+  FreeRanges& ranges = is_small ? pool.small : pool.large;
+  ranges.add(segment.usable());
+  return ranges.take(bytes);
+}
+
+// Under the pool's lock: whole segments that are free go back to the device.
+void release_idle(Pool& pool, Device device, FreeRanges& ranges) {
+  std::vector<Range> kept;
+  for (Range range = ranges.pop(); range.bytes != 0; range = ranges.pop()) {
+    const auto at = std::find_if(pool.segments.begin(), pool.segments.end(), [&](const Segment& segment) {
+      return segment.usable().data == range.data && segment.usable().bytes == range.bytes;
+    });
+    if (at == pool.segments.end()) {
+      kept.push_back(range);
+      continue;
+    }
+    loaded().module->release(device.index, at->whole.data, at->whole.bytes);
+    pool.stats.reserved_bytes -= static_cast<int64_t>(at->whole.bytes);
+    pool.segments.erase(at);
+  }
+  for (const Range& range : kept) ranges.add(range);
+}
+
+}  // namespace
+
+void set_library_path(std::string path) { library_path() = std::move(path); }
+
+int count() { return loaded().count; }
+const std::string& reason() { return loaded().reason; }
+
+DeviceModule& module(const char* op, Device device) {
+  const Loaded& found = loaded();
+  DNN_CHECK(found.count > 0, StateError, op, ": ", device, " cannot be used: ", found.reason);
+  DNN_CHECK(device.index >= 0 && device.index < found.count, StateError, op, ": ", device, " cannot be used: there ",
+            found.count == 1 ? "is one device" : concat("are ", found.count, " devices"));
+  return *found.module;
+}
+
+void* allocate(Device device, size_t bytes) {
+  module("allocate", device);
+  Pool& pool = pool_of(device);
+  const size_t size = std::max(kGrain, round_up(bytes, kGrain));
+  const bool is_small = size <= kLargestSmall;
+  {
+    std::lock_guard guard(pool.lock);
+    std::byte* data = size < bytes ? nullptr : (is_small ? pool.small : pool.large).take(size);
+    if (data == nullptr && size >= bytes) data = grow(pool, device, size, is_small);
+    if (data == nullptr && size >= bytes) {
+      loaded().module->synchronize(device.index);
+      release_idle(pool, device, pool.small), release_idle(pool, device, pool.large);
+      data = grow(pool, device, size, is_small);
+    }
+    if (data != nullptr) {
+      ++pool.stats.allocations;
+      pool.stats.allocated_bytes += static_cast<int64_t>(size);
+      pool.stats.peak_allocated_bytes = std::max(pool.stats.peak_allocated_bytes, pool.stats.allocated_bytes);
+      return data;
+    }
+  }
+  refuse(device, bytes);
+}
+
+void deallocate(Device device, void* data, size_t bytes) noexcept {
+  const size_t size = std::max(kGrain, round_up(bytes, kGrain));
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  pool.stats.allocated_bytes -= static_cast<int64_t>(size);
+  (size <= kLargestSmall ? pool.small : pool.large).put({static_cast<std::byte*>(data), size});
+}
+
+void empty_cache(Device device) {
+  module("empty_cache", device).synchronize(device.index);
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  release_idle(pool, device, pool.small), release_idle(pool, device, pool.large);
+}
+
+MemoryStats stats(Device device) {
+  module("memory_stats", device);
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  return pool.stats;
+}
+
+void reset_peak_stats(Device device) {
+  module("reset_peak_memory_stats", device);
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  pool.stats.peak_allocated_bytes = pool.stats.allocated_bytes;
+}
+
+bool holds(Device device, const void* data) {
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  const auto* at = static_cast<const std::byte*>(data);
+  const auto next = std::upper_bound(pool.segments.begin(), pool.segments.end(), at,
+                                     [](const std::byte* p, const Segment& segment) { return p < segment.whole.data; });
+  return next != pool.segments.begin() && at < std::prev(next)->whole.end();
+}
+
+bool holds(const void* data) {
+  if (!used.load(std::memory_order_acquire)) return false;
+  for (int i = 0; i < loaded().count; ++i)
+    if (holds(Device{DeviceType::CUDA, static_cast<int8_t>(i)}, data)) return true;
+  return false;
+}
+
+}  // namespace devices
+}  // namespace dnncore

@@ -1,0 +1,33 @@
+// Devices beside the CPU: their module, and a caching allocator of their memory.
+#pragma once
+
+#include <string>
+
+#include "core/device.h"
+#include "core/device_module.h"
+#include "core/memory.h"
+
+namespace dnncore::devices {
+
+// Where `_cuda.so` lies: the package's folder. Set once, when the package is imported.
+void set_library_path(std::string path);
+
+// How many there are, and if there are none, why. Never throws: asking is allowed everywhere.
+int count();
+const std::string& reason();
+
+// The module, for a device that is there: StateError that begins with `op` otherwise.
+DeviceModule& module(const char* op, Device device);
+
+// Memory is kept and reused in the order of the device's one stream. MemoryError names what was asked for, held, kept and free.
+void* allocate(Device device, size_t bytes);
+void deallocate(Device device, void* data, size_t bytes) noexcept;
+void empty_cache(Device device);
+MemoryStats stats(Device device);
+void reset_peak_stats(Device device);
+// Whether an address is memory of the device.
+bool holds(Device device, const void* data);
+// Whether it is memory of any: false at once while nobody has used one.
+bool holds(const void* data);
+
+}  // namespace dnncore::devices

@@ -1,0 +1,158 @@
+// The devices of the CUDA run time, which is linked statically and finds the driver when it is asked for the first time.
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "grid.h"
+#include "table.h"
+
+namespace dnncore::cuda {
+namespace {
+
+__global__ void probe() {}
+
+std::string version_text(int version) { return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10); }
+
+class CudaModule final : public DeviceModule {
+ public:
+  CudaModule() {
+    int found = 0;
+    const cudaError_t error = cudaGetDeviceCount(&found);
+    if (error != cudaSuccess) {
+      reason_ = why_none(error);
+      return;
+    }
+    if (found == 0) reason_ = "there is no CUDA device";
+    for (int device = 0; device < found; ++device) {
+      cudaDeviceProp properties{};
+      cudaFuncAttributes attributes{};
+      check(cudaSetDevice(device), "cuda");
+      check(cudaGetDeviceProperties(&properties, device), "cuda");
+      if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
+        static_cast<void>(cudaGetLastError());
+        reason_ = std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
+                  std::to_string(properties.minor) + ", which these kernels were not built for";
+        break;  // devices after it would change their numbers
+      }
+      properties_.push_back(properties);
+    }
+    streams_.resize(properties_.size());
+    awaits_ = std::getenv("DNNCORE_CUDA_SYNC") != nullptr && std::string(std::getenv("DNNCORE_CUDA_SYNC")) == "1";
+  }
+
+  const char* version() const override { return DNNCORE_VERSION; }
+  int count() const override { return static_cast<int>(properties_.size()); }
+  const char* reason() const override { return reason_.c_str(); }
+
+  DeviceProperties properties(int device) override {
+    make_current(device);
+    DeviceProperties result{};
+    const cudaDeviceProp& p = properties_[static_cast<size_t>(device)];
+    std::strncpy(result.name, p.name, sizeof result.name - 1);
+    result.major = p.major, result.minor = p.minor, result.processors = p.multiProcessorCount;
+    size_t free = 0, total = 0;
+    check(cudaMemGetInfo(&free, &total), "properties");
+    result.total_bytes = static_cast<int64_t>(total), result.free_bytes = static_cast<int64_t>(free);
+    return result;
+  }
+
+  void* allocate(int device, size_t bytes) override {
+    make_current(device);
+    void* data = nullptr;
+    const cudaError_t error = cudaMalloc(&data, bytes);
+    if (error == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());  // not a failure that stays
+      return nullptr;
+    }
+    must(error, "allocate");
+    return data;
+  }
+  void release(int device, void* data, size_t) noexcept override {
+    if (cudaSetDevice(device) == cudaSuccess) static_cast<void>(cudaFree(data));
+  }
+  void upload(int device, void* to, const void* from, size_t bytes) override {
+    must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(device)), "to");
+    // Memory that is not pinned was staged; that which is pinned may still be read.
+    cudaPointerAttributes attributes{};
+    if (cudaPointerGetAttributes(&attributes, from) == cudaSuccess && attributes.type == cudaMemoryTypeHost) synchronize(device);
+  }
+  void download(int device, void* to, const void* from, size_t bytes) override {
+    must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(device)), "to");
+    synchronize(device);
+  }
+  void copy(int device, void* to, int from_device, const void* from, size_t bytes) override {
+    if (from_device != device) synchronize(from_device);
+    must(cudaMemcpyPeerAsync(to, device, from, from_device, bytes, stream_of(device)), "to");
+    if (from_device != device) synchronize(device);  // `from` may be written next
+  }
+  void clear(int device, void* data, size_t bytes) override { must(cudaMemsetAsync(data, 0, bytes, stream_of(device)), "clear"); }
+  void synchronize(int device) override { must(cudaStreamSynchronize(stream_of(device)), "synchronize"); }
+  void* stream(int device) override { return stream_of(device); }
+
+  const DeviceTable& table() const override { return cuda::table(); }
+  void launch(int kernel, const void* args, int device) override {
+    const cudaStream_t stream = stream_of(device);
+    cuda::table().kernels[kernel].launch(args, stream);
+    must(cudaPeekAtLastError(), kernel::kNames[kernel]);
+    if (awaits_) must(cudaStreamSynchronize(stream), kernel::kNames[kernel]);
+  }
+
+ private:
+  static std::string why_none(cudaError_t error) {
+    static_cast<void>(cudaGetLastError());
+    int driver = 0, runtime = 0;
+    static_cast<void>(cudaDriverGetVersion(&driver));
+    static_cast<void>(cudaRuntimeGetVersion(&runtime));
+    if (error == cudaErrorInsufficientDriver && driver == 0) return "there is no NVIDIA driver";
+    if (error == cudaErrorInsufficientDriver)
+      return "the NVIDIA driver is too old: it serves CUDA " + version_text(driver) + ", these kernels need " + version_text(runtime);
+    return cudaGetErrorString(error);
+  }
+
+  void make_current(int device) {
+    thread_local int current = -1;
+    if (current == device) return;
+    must(cudaSetDevice(device), "cuda");
+    current = device;
+  }
+
+  // One stream per device, made when it is first needed.
+  cudaStream_t stream_of(int device) {
+    make_current(device);
+    std::lock_guard guard(lock_);
+    cudaStream_t& stream = streams_[static_cast<size_t>(device)];
+    if (stream == nullptr) must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cuda");
+    return stream;
+  }
+
+  // A kernel that failed leaves the process's devices unusable: every later call says which it was.
+  void must(cudaError_t error, const char* what) {
+    if (error == cudaSuccess) return;
+    std::lock_guard guard(failure_lock_);
+    if (failure_.empty()) {
+      failure_ = std::string(what) + ": " + cudaGetErrorString(error);
+      const bool stays = cudaGetLastError() == cudaSuccess ? cudaPeekAtLastError() != cudaSuccess : cudaDeviceSynchronize() != cudaSuccess;
+      const std::string message = failure_ + (awaits_ ? "" : " (queued work reports late: DNNCORE_CUDA_SYNC=1 names the kernel)");
+      if (!stays) failure_.clear();
+      throw StateError(message);
+    }
+    throw StateError(std::string(what) + ": CUDA cannot be used any more in this process since " + failure_);
+  }
+
+  std::vector<cudaDeviceProp> properties_;
+  std::vector<cudaStream_t> streams_;
+  std::mutex lock_, failure_lock_;
+  std::string reason_, failure_;
+  bool awaits_ = false;
+};
+
+}  // namespace
+}  // namespace dnncore::cuda
+
+extern "C" __attribute__((visibility("default"))) dnncore::DeviceModule* dnncore_device_module() {
+  static auto* const module = new dnncore::cuda::CudaModule;
+  return module;
+}
