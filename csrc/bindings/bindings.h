@@ -117,6 +117,7 @@ void bind_ops(py::module_& m);
 void bind_loss(py::module_& m);
 void bind_norm(py::module_& m);
 void bind_random(py::module_& m);
+void bind_devices(py::module_& m);
 void bind_resample(py::module_& m);
 void bind_repr(py::module_& m);
 void bind_train(py::module_& m);

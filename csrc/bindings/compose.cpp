@@ -167,7 +167,7 @@ Tensor normal(const TensorOrNumber& mean, const TensorOrNumber& std, const std::
   const auto* spread = std::get_if<Tensor>(&std);
   DNN_CHECK(size.has_value() != (center || spread), TypeError, "normal: expected size for two numbers, and none for tensors");
   if (size)
-    return ops::random(RandomOp::normal, *size, DType::Float32, std::get<Scalar>(mean).as_double, std::get<Scalar>(std).as_double, 0, 0,
+    return ops::random(RandomOp::normal, *size, DType::Float32, Device{}, std::get<Scalar>(mean).as_double, std::get<Scalar>(std).as_double, 0, 0,
                        generator);
   const Tensor& like = center ? *center : *spread;
   const Tensor m = as_tensor_beside(mean, like).detach(), s = as_tensor_beside(std, like).detach();
@@ -175,7 +175,7 @@ Tensor normal(const TensorOrNumber& mean, const TensorOrNumber& std, const std::
   const Tensor negative = ops::reduce(ReduceOp::any, ops::binary(BinaryOp::lt, s, Scalar::of(0.0)), {}, false);
   DNN_CHECK(!ops::host_value<bool>("normal", negative), ValueError, "normal: expected std >= 0");
   const Shape shape = broadcast_shapes("normal", m.shape(), s.shape());
-  const Tensor draws = ops::random(RandomOp::normal, shape, ops::result_type(m, s), 0, 1, 0, 0, generator);
+  const Tensor draws = ops::random(RandomOp::normal, shape, ops::result_type(m, s), m.device(), 0, 1, 0, 0, generator);
   return ops::binary(BinaryOp::add, m, ops::binary(BinaryOp::mul, s, draws));
 }
 

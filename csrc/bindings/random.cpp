@@ -35,26 +35,24 @@ Tensor with_grad(const Tensor& x, bool requires_grad) {
   return x;
 }
 
-Tensor draw(RandomOp op, const Shape& shape, DType dtype, double a, double b, bool requires_grad, const GeneratorRef& generator) {
-  return with_grad(ops::random(op, shape, dtype, a, b, 0, 0, generator), requires_grad);
-}
-
 // rand(*size, generator=None, dtype=None, ...) and rand_like(input, ...).
 void sized_draw(py::module_& m, const char* name, RandomOp op, const char* doc) {
   m.def(
       name,
-      [name, op](const py::args& args, const py::object& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg&,
+      [name, op](const py::args& args, const py::object& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg& device,
                  bool requires_grad) {
-        return draw(op, shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat), 0, 1, requires_grad, generator);
+        return with_grad(ops::random(op, shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat),
+                                     device.value_or(Device{}), 0, 1, 0, 0, generator),
+                         requires_grad);
       },
       py::arg("size") = py::none(), py::arg("generator") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
       py::arg("requires_grad") = false, doc);
   m.def((std::string(name) + "_like").c_str(),
-        [name, op](const Tensor& x, OptionalDType dtype, const DeviceArg&, bool requires_grad, OptionalFormat format) {
+        [name, op](const Tensor& x, OptionalDType dtype, const DeviceArg& device, bool requires_grad, OptionalFormat format) {
           const Tensor like = ops::order_of(name, x, format.value_or(MemoryFormat::Preserve));
-          const Tensor drawn = ops::random(op, x.shape(), dtype.value_or(x.dtype()), 0, 1, 0, 0, {});
+          const Tensor drawn = ops::random(op, x.shape(), dtype.value_or(x.dtype()), device.value_or(x.device()), 0, 1, 0, 0, {});
           if (like.is_contiguous()) return with_grad(drawn, requires_grad);
-          const Tensor y = Tensor::empty_like(like, drawn.dtype());
+          const Tensor y = Tensor::empty_like(like, drawn.dtype(), drawn.device());
           ops::launch_copy(name, drawn, y, false);
           return with_grad(y, requires_grad);
         },
@@ -71,12 +69,13 @@ Tensor bernoulli(const Tensor& p, const GeneratorRef& generator) {
   DNN_CHECK(ops::host_value<bool>("bernoulli", ops::reduce(ReduceOp::all, inside, {}, false)), ValueError,
             "bernoulli: expected probabilities between 0 and 1");
   const DType draws = p.dtype() == DType::Float64 ? DType::Float64 : DType::Float32;
-  const Tensor uniform = ops::random(RandomOp::uniform, p.shape(), draws, 0, 1, 0, 0, generator);
+  const Tensor uniform = ops::random(RandomOp::uniform, p.shape(), draws, p.device(), 0, 1, 0, 0, generator);
   return ops::to_dtype(ops::binary(BinaryOp::lt, uniform, p), p.dtype());
 }
 
-Tensor randint(int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype) {
-  return ops::random(RandomOp::integer, size, dtype.value_or(DType::Int64), 0, 1, low, high, generator);
+Tensor randint(int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype,
+               const DeviceArg& device) {
+  return ops::random(RandomOp::integer, size, dtype.value_or(DType::Int64), device.value_or(Device{}), 0, 1, low, high, generator);
 }
 
 void bind_generator(py::module_& m) {
@@ -148,7 +147,7 @@ void bind_inplace() {
       "bernoulli_",
       [](const Tensor& x, const TensorOrNumber& p, const GeneratorRef& generator) {
         const auto* number = std::get_if<Scalar>(&p);
-        const Tensor draws = number ? ops::random(RandomOp::bernoulli, x.shape(), x.dtype(), number->as_double, 0, 0, 0, generator)
+        const Tensor draws = number ? ops::random(RandomOp::bernoulli, x.shape(), x.dtype(), x.device(), number->as_double, 0, 0, 0, generator)
                                     : bernoulli(ops::expand(std::get<Tensor>(p), x.shape()), generator);
         ops::copy_(x, draws);
         return x;
@@ -166,23 +165,23 @@ void bind_random(py::module_& m) {
   const auto randint_doc = "Whole numbers drawn uniformly from [low, high); low is 0 when only one bound is given.";
   m.def(
       "randint",
-      [](int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg&) {
-        return randint(low, high, size, generator, dtype);
+      [](int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg& device) {
+        return randint(low, high, size, generator, dtype, device);
       },
       py::arg("low"), py::arg("high"), py::arg("size"), py::kw_only(), py::arg("generator") = py::none(), py::arg("dtype") = py::none(),
       py::arg("device") = py::none(), randint_doc);
   m.def(
       "randint",
-      [](int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg&) {
-        return randint(0, high, size, generator, dtype);
+      [](int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg& device) {
+        return randint(0, high, size, generator, dtype, device);
       },
       py::arg("high"), py::arg("size"), py::kw_only(), py::arg("generator") = py::none(), py::arg("dtype") = py::none(),
       py::arg("device") = py::none(), randint_doc);
   m.def(
       "randperm",
-      [](int64_t n, const GeneratorRef& generator, const DeviceArg&) {
+      [](int64_t n, const GeneratorRef& generator, const DeviceArg& device) {
         DNN_CHECK(n >= 0, ValueError, "randperm: expected n >= 0, got ", n);
-        return ops::random(RandomOp::permutation, {n}, DType::Int64, 0, 1, 0, 0, generator);
+        return ops::random(RandomOp::permutation, {n}, DType::Int64, device.value_or(Device{}), 0, 1, 0, 0, generator);
       },
       py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), py::arg("device") = py::none(), "A random order of 0 ... n-1.");
   function_and_method(

@@ -166,13 +166,13 @@ Tensor multinomial(const Tensor& weights, int64_t count, bool replacement, const
     const int64_t possible = none ? classes : host_value<int64_t>("multinomial", reduce(ReduceOp::min, positive, {}, false));
     DNN_CHECK(count <= possible, ValueError, "multinomial: cannot draw ", count, " times without replacement from ", possible,
               " classes of weight above 0");
-    const Tensor uniform = random(RandomOp::uniform, w.shape(), DType::Float64, 0, 1, 0, 0, generator);
+    const Tensor uniform = random(RandomOp::uniform, w.shape(), DType::Float64, w.device(), 0, 1, 0, 0, generator);
     const Tensor noise = -log(-unary(UnaryOp::log1p, -uniform) + 1e-300);
     return topk(where(w > 0.0, log(w) + noise, number_like(w, -HUGE_VAL)), count, last, true).indices;
   }
   Shape shape = w.shape();
   shape[last] = count;
-  const Tensor draws = random(RandomOp::uniform, shape, DType::Float64, 0, 1, 0, 0, generator);
+  const Tensor draws = random(RandomOp::uniform, shape, DType::Float64, w.device(), 0, 1, 0, 0, generator);
   const Tensor running = cumsum(w, last);
   const Tensor top = slice(running, last, classes - 1, classes, 1);
   return searchsorted(running, binary(BinaryOp::minimum, draws * top, top * (1 - 0x1p-52)), true);

@@ -57,8 +57,8 @@ Tensor fitted(const Tensor& source, const Shape& target) {
 }  // namespace
 
 void copy_(const Tensor& destination, const Tensor& source) {
+  if (source.device() != destination.device()) return copy_(destination, to_device(source, destination.device(), "copy_"));
   const bool records = records_inplace("copy_", destination, {&source});
-  check_device("copy_", destination, source);
   if (records) {
     const Tensor value = to_dtype(fitted(source, destination.shape()), destination.dtype());
     return become("copy_", destination, value.is(source) ? clone(source) : value);  // the source keeps its node to itself

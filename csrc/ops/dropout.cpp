@@ -13,15 +13,12 @@ void check(const Tensor& x, double p) {
 
 // Draws the mask and multiplies; all three are dense in one order, x and y may be one.
 void launch_dropout(const Tensor& x, const Tensor& mask, const Tensor& y, double p) {
-  launch("dropout", kernel::dropout,
-         DropoutArgs{.state = default_generator()->state(),
-                     .x = x.data(),
-                     .mask = mask.data<uint8_t>(),
-                     .y = y.data(),
-                     .n = x.numel(),
-                     .p = p,
-                     .dtype = x.dtype()},
-         x.device());
+  DropoutArgs args{.x = x.data(), .mask = mask.data<uint8_t>(), .y = y.data(), .n = x.numel(), .p = p, .dtype = x.dtype()};
+  const Ref<Generator>& generator = default_generator();
+  Tensor there;
+  if (x.device() != Device{}) there = generator->reserve(args.counters_used(), x.device());
+  args.state = there.defined() ? there.data<GeneratorState>() : generator->state();
+  launch("dropout", kernel::dropout, args, x.device());
 }
 
 Tensor backward(const Tensor& g, const Tensor& mask, double scale) {

@@ -46,14 +46,17 @@ class Generator : public RefCounted {
   explicit Generator(uint64_t seed);
   void manual_seed(uint64_t seed);
   uint64_t initial_seed() const;
-  GeneratorState* state() const;
+  GeneratorState* state() const;  // the host's memory, which moves on by itself
+  // For a launch on a device: a copy there, while the state itself moves on by as many counters as the launch uses.
+  Tensor reserve(uint64_t counters, Device device);
   Tensor state_tensor() const { return state_; }  // uint8, 16 entries
 
  private:
   Tensor state_;
 };
 const Ref<Generator>& default_generator();
-Tensor random(RandomOp op, const Shape& shape, DType dtype, double a, double b, int64_t low, int64_t high, const Ref<Generator>& generator);
+Tensor random(RandomOp op, const Shape& shape, DType dtype, Device device, double a, double b, int64_t low, int64_t high,
+              const Ref<Generator>& generator);
 void uniform_(const Tensor& x, double low, double high, const Ref<Generator>& generator);
 void normal_(const Tensor& x, double mean, double std, const Ref<Generator>& generator);
 

@@ -85,6 +85,7 @@ double initial_value(OptimizerRule rule, int buffer, const OptimizerGroup& setti
   return rule == OptimizerRule::rprop && buffer == 1 ? settings.lr : 0;
 }
 
+// On the host.
 Tensor initial_counters(OptimizerRule rule, const OptimizerGroup& settings, const char* op) {
   const Tensor counters = Tensor::empty({kOptimizerCounters}, DType::Float64, {}, op);
   auto* values = counters.data<double>();
@@ -99,7 +100,7 @@ void host_writes() {
 }
 
 double number_in(const Tensor& x) {
-  const Tensor wide = copy_of(x, DType::Float64, "optimizer");
+  const Tensor wide = on_host(copy_of(x, DType::Float64, "optimizer"));
   return *wide.data<double>();
 }
 
@@ -122,6 +123,9 @@ void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Set
     DNN_CHECK(seen.insert(parameter.impl()).second, ValueError, op, ": a parameter of shape ", parameter.shape(), " appears twice");
     entries.emplace_back().parameter = parameter;
   }
+  const Device device = !groups_.empty() && parameter_count_ > 0 ? device_ : parameters.empty() ? Device{} : parameters[0].device();
+  for (const Tensor& parameter : parameters)
+    DNN_CHECK(parameter.device() == device, ValueError, op, ": expected all parameters on ", device, ", got one on ", parameter.device());
   host_writes();
   const OptimizerGroup group = group_of(op, settings);
   const Tensor written = table_of<OptimizerGroup>(groups_.size() + 1, op);
@@ -132,6 +136,8 @@ void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Set
   written_.push_back(group);
   groups_.push_back(std::move(entries));
   settings_ = written;
+  settings_there_ = {};
+  device_ = device;
   table_ = table;
   parameter_count_ = static_cast<int64_t>(seen.size());
 }
@@ -141,6 +147,7 @@ void OptimizerUpdate::set_group(size_t group, const Settings& settings) {
   DNN_CHECK(group < groups_.size(), IndexError, op, ": group ", group, " of ", groups_.size());
   host_writes();
   settings_.data<OptimizerGroup>()[group] = written_[group] = group_of(op, settings);
+  settings_there_ = {};
 }
 
 bool OptimizerUpdate::needs(const OptimizerGroup& settings, int buffer) const {
@@ -158,7 +165,7 @@ void OptimizerUpdate::complete_state(Entry& entry, const OptimizerGroup& setting
       entry.buffers[k] = full(entry.parameter.shape(), Scalar::of(initial_value(rule_, k, settings)), entry.parameter.dtype(),
                               entry.parameter.device(), op);
   if (!entry.counters.defined() && (rule_ != OptimizerRule::sgd || needs(settings, 0)))
-    entry.counters = initial_counters(rule_, settings, op);
+    entry.counters = to_device(initial_counters(rule_, settings, op), device_, op);
 }
 
 void OptimizerUpdate::prepare() {
@@ -203,14 +210,16 @@ void OptimizerUpdate::step() {
   kept.reserve(static_cast<size_t>(parameter_count_));
   const int64_t total = fill_table(kept);
   if (segment_count_ == 0) return;
+  if (!settings_there_.defined()) settings_there_ = to_device(settings_, device_, "optimizer");
+  const Tensor table = to_device(table_, device_, "optimizer");
   launch(names_of(rule_).name, kernel::optimizer,
-         OptimizerArgs{.segments = table_.data<OptimizerSegment>(),
-                       .groups = settings_.data<OptimizerGroup>(),
+         OptimizerArgs{.segments = table.data<OptimizerSegment>(),
+                       .groups = settings_there_.data<OptimizerGroup>(),
                        .segment_count = segment_count_,
                        .group_count = static_cast<int64_t>(groups_.size()),
                        .total_length = total,
                        .rule = rule_},
-         table_.device());
+         device_);
   for (const auto& group : groups_)
     for (const Entry& entry : group)
       if (entry.parameter.impl()->grad) entry.parameter.storage()->bump_version();
@@ -227,7 +236,7 @@ OptimizerUpdate::State OptimizerUpdate::state(size_t group, size_t index) const 
   const RuleNames& names = names_of(rule_);
   State state;
   if (!found.counters.defined()) return state;
-  if (rule_ == OptimizerRule::sgd && *found.counters.data<double>() == 0) return state;  // memory, but no value yet
+  if (rule_ == OptimizerRule::sgd && *on_host(found.counters).data<double>() == 0) return state;  // memory, but no value yet
   for (int k = 0; k < kOptimizerCounters; ++k)
     if (names.counters[k] != nullptr) state.emplace_back(names.counters[k], found.counters.view_as({}, {}, k));
   for (int k = 0; k < kOptimizerBuffers; ++k)
@@ -261,11 +270,12 @@ void OptimizerUpdate::set_state(size_t group, size_t index, const State& state) 
     DNN_CHECK(value->shape() == parameter.shape(), ValueError, names.name, ": expected ", names.buffers[k], " of shape ", parameter.shape(),
               ", got ", value->shape());
     const bool fits = value->dtype() == parameter.dtype() && value->is_contiguous();
-    fresh.buffers[k] = fits ? *value : copy_of(*value, parameter.dtype(), names.name);
+    fresh.buffers[k] = to_device(fits ? *value : copy_of(*value, parameter.dtype(), names.name), device_, names.name);
   }
   for (const auto& pair : state)
     DNN_CHECK(known.contains(pair.first), ValueError, names.name, ": no part of the state is called '", pair.first, "'");
   if (rule_ == OptimizerRule::sgd) fresh.counters.data<double>()[0] = fresh.buffers[0].defined();
+  fresh.counters = to_device(fresh.counters, device_, names.name);
   found = std::move(fresh);
 }
 

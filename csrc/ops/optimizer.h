@@ -48,6 +48,8 @@ class OptimizerUpdate final : public OptimizerStep {
   std::vector<OptimizerGroup> written_;  // what settings_ holds, for decisions of the host
   Tensor settings_;                      // OptimizerGroup per group
   Tensor table_;                         // OptimizerSegment per parameter
+  Tensor settings_there_;                // on the parameters' device; undefined: to be written
+  Device device_;                        // of all parameters
   int64_t parameter_count_ = 0, segment_count_ = 0;
 };
 

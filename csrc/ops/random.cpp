@@ -14,6 +14,12 @@ void Generator::manual_seed(uint64_t seed) {
 uint64_t Generator::initial_seed() const { return state()->seed; }
 GeneratorState* Generator::state() const { return state_.data<GeneratorState>(); }
 
+Tensor Generator::reserve(uint64_t counters, Device device) {
+  const Tensor there = to_device(state_, device, "random");
+  state()->offset += counters;
+  return there;
+}
+
 const Ref<Generator>& default_generator() {
   static const auto* generator = new Ref<Generator>(make_ref<Generator>(uint64_t{std::random_device{}()}));  // lives as long as the process
   return *generator;
@@ -48,6 +54,11 @@ void check_arguments(RandomOp op, DType dtype, double a, double b, int64_t low, 
 void launch_random(RandomOp op, const Tensor& y, double a, double b, int64_t low, int64_t high, const Ref<Generator>& generator,
                    bool into_view) {
   check_arguments(op, y.dtype(), a, b, low, high);
+  if (y.device() != Device{}) {  // the numbers of the host
+    const Tensor here = Tensor::empty(y.shape(), y.dtype(), Device{}, "random");
+    launch_random(op, here, a, b, low, high, generator, false);
+    return launch_copy("random", to_device(here, y.device(), "random"), y, into_view);
+  }
   const RandomArgs args{.state = (generator ? generator : default_generator())->state(),
                         .y = y.data(),
                         .n = y.numel(),
@@ -67,7 +78,7 @@ void fill_random(const char* name, RandomOp op, const Tensor& x, double a, doubl
   if (x.is_contiguous()) {
     launch_random(op, x, a, b, 0, 0, generator, true);
   } else {
-    const Tensor dense = random(op, x.shape(), x.dtype(), a, b, 0, 0, generator);
+    const Tensor dense = random(op, x.shape(), x.dtype(), x.device(), a, b, 0, 0, generator);
     launch_copy(name, dense, x, true);
   }
   if (records) return become(name, x, x.detach(), true);  // nothing of what it was is left
@@ -76,9 +87,9 @@ void fill_random(const char* name, RandomOp op, const Tensor& x, double a, doubl
 
 }  // namespace
 
-Tensor random(RandomOp op, const Shape& shape, DType dtype, double a, double b, int64_t low, int64_t high,
+Tensor random(RandomOp op, const Shape& shape, DType dtype, Device device, double a, double b, int64_t low, int64_t high,
               const Ref<Generator>& generator) {
-  const Tensor y = Tensor::empty(shape, dtype, {}, "random");
+  const Tensor y = Tensor::empty(shape, dtype, device, "random");
   launch_random(op, y, a, b, low, high, generator, false);
   return y;
 }
