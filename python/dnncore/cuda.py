@@ -66,7 +66,7 @@ def unavailable_reason() -> str:
 
 
 def current_device() -> int:
-    """The device that ``'cuda'`` names: the first one."""
+    """Return the number of the device that ``'cuda'`` names: the first one."""
     return 0
 
 
@@ -82,12 +82,12 @@ def synchronize(device: Any = None) -> None:
 
 
 def get_device_name(device: Any = None) -> str:
-    """The name of a device, as its driver gives it."""
+    """Return the name of a device, as its driver gives it."""
     return str(get_device_properties(device)["name"])
 
 
 def get_device_capability(device: Any = None) -> tuple[int, int]:
-    """The compute capability of a device: (9, 0) of a Hopper."""
+    """Return the compute capability of a device: (9, 0) of a Hopper."""
     properties = get_device_properties(device)
     return properties["major"], properties["minor"]
 
@@ -108,7 +108,7 @@ def memory_allocated(device: Any = None) -> int:
 
 
 def max_memory_allocated(device: Any = None) -> int:
-    """The most bytes of the device that tensors held since the start or the last `reset_peak_memory_stats`."""
+    """Return the most bytes of the device that tensors held since the start or the last `reset_peak_memory_stats`."""
     return memory_stats(device)["peak_allocated_bytes"]
 
 

@@ -343,12 +343,12 @@ class Module(HookedCalls, Stateful):
         """Forget the gradients of all parameters, or fill them with zeros."""
         clear_gradients(self.parameters(), set_to_none)
 
-    # --- Dtype
+    # --- Dtype and device
 
     def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Cast floating parameters, buffers and gradients; return the module.
+        """Move parameters, buffers and gradients, and cast the floating ones; return the module.
 
-        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype is taken; integers stay as they are.
+        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype and device are taken; integers keep theirs.
         ``memory_format`` is accepted and changes nothing: parameters keep row-major order, convolutions bring their inputs into
         channels-last order and write it in any case.
 
@@ -357,12 +357,14 @@ class Module(HookedCalls, Stateful):
         TypeError
             If the dtype is not a floating one, or ``memory_format`` no memory format.
         ValueError
-            If the device is not the CPU.
+            If there is no such kind of device.
+        RuntimeError
+            If the device cannot be used.
 
         Notes
         -----
-        Parameters of another dtype are new objects, tied ones stay tied; so an optimizer is made after the cast. ``zero_grad`` of
-        one that was made before warns.
+        Parameters of another dtype or device are new objects, tied ones stay tied; so an optimizer is made after the move.
+        ``zero_grad`` of one that was made before warns.
 
         Examples
         --------
@@ -376,7 +378,7 @@ class Module(HookedCalls, Stateful):
             raise TypeError(f"to: expected a memory_format such as dnncore.channels_last, got {order!r}")
         # The two tensors stand for all: where they end in one dtype, that is what was asked for.
         wide, narrow = (_core.empty((0,), dtype=kind).to(*args, **kwargs) for kind in (_core.float64, _core.float32))
-        return self._cast(wide.dtype) if wide.dtype == narrow.dtype else self
+        return self._move(wide.dtype if wide.dtype == narrow.dtype else None, _named_device(*args, *kwargs.values()))
 
     def type(self: M, dst_type: Any) -> M:
         """Cast to a floating dtype; as `to`."""
@@ -399,21 +401,32 @@ class Module(HookedCalls, Stateful):
         return self._cast(_core.bfloat16)
 
     def cpu(self: M) -> M:
-        """Return the module: its memory is the CPU's."""
-        return self
+        """Move to the CPU; as `to`."""
+        return self.to("cpu")
+
+    def cuda(self: M, device: int | None = None) -> M:
+        """Move to a CUDA device, the first where none is named; as `to`."""
+        return self.to(f"cuda:{device or 0}")
 
     def _cast(self: M, dtype: _core.dtype) -> M:
-        if not dtype.is_floating_point:
+        return self._move(dtype, None)
+
+    def _move(self: M, dtype: _core.dtype | None, device: _core.device | None) -> M:
+        if dtype is not None and not dtype.is_floating_point:
             raise TypeError(f"{type(self).__name__}.to: expected a floating dtype, got {dtype}")
-        casts: dict[int, tuple[Tensor, Tensor]] = {}  # by id: (old, new); tied ones stay tied
+        moves: dict[int, tuple[Tensor, Tensor]] = {}  # by id: (old, new); tied ones stay tied
         for module in self.modules():
             for table in (module._parameters, module._buffers):
                 for name, value in table.items():
-                    if value is None or not value.is_floating_point() or value.dtype == dtype:
+                    if value is None:
                         continue
-                    if id(value) not in casts:
-                        casts[id(value)] = value, _cast(value, dtype)
-                    table[name] = casts[id(value)][1]  # type: ignore[assignment]
+                    kind = dtype if dtype is not None and value.is_floating_point() else value.dtype
+                    place = value.device if device is None else device
+                    if value.dtype == kind and value.device == place:
+                        continue
+                    if id(value) not in moves:
+                        moves[id(value)] = value, _moved(value, kind, place)
+                    table[name] = moves[id(value)][1]  # type: ignore[assignment]
         return self
 
     # --- Text
@@ -452,16 +465,26 @@ def clear_gradients(parameters: Iterator[Tensor], set_to_none: bool) -> None:
                 parameter.grad = gradient.detach()
 
 
-def _cast(value: Tensor, dtype: _core.dtype) -> Tensor:
-    """Return a parameter or buffer with its gradient in another dtype."""
+def _named_device(*arguments: Any) -> _core.device | None:
+    """Return the device that arguments of ``to`` name; None if they name none."""
+    for argument in arguments:
+        if isinstance(argument, Tensor):
+            return argument.device
+        if isinstance(argument, _core.device) or (isinstance(argument, str) and argument.startswith("c")):
+            return _core.device(argument)
+    return None
+
+
+def _moved(value: Tensor, dtype: _core.dtype, device: _core.device) -> Tensor:
+    """Return a parameter or buffer with its gradient in another dtype or on another device."""
     if isinstance(value, UninitializedBuffer):
         return UninitializedBuffer(dtype=dtype, persistent=value.persistent)
     if not isinstance(value, Parameter):
-        return value.detach().to(dtype)
+        return value.detach().to(device, dtype)
     if is_lazy(value):
-        cast: Parameter = UninitializedParameter(value.requires_grad, dtype=dtype)
+        moved: Parameter = UninitializedParameter(value.requires_grad, dtype=dtype)
     else:
-        cast = Parameter(value.detach().to(dtype), value.requires_grad)
-        cast.grad = None if value.grad is None else value.grad.detach().to(dtype)
+        moved = Parameter(value.detach().to(device, dtype), value.requires_grad)
+        moved.grad = None if value.grad is None else value.grad.detach().to(device, dtype)
     replace(value)
-    return cast
+    return moved
