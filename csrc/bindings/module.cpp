@@ -200,5 +200,6 @@ PYBIND11_MODULE(_core, m, py::mod_gil_used()) {
   b::bind_compose(m);
   b::bind_conv(m);
   b::bind_recurrent(m);
+  b::bind_devices(m);
   b::bind_system(m);
 }
