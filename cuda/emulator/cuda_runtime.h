@@ -20,7 +20,7 @@
 #define __constant__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __launch_bounds__(...)
-#define __shared__ static thread_local
+#define __shared__ static
 
 struct uint3 {
   unsigned x, y, z;
@@ -61,8 +61,8 @@ struct Thread {
   unsigned lane, warp;
 };
 
-extern thread_local Block block;
-extern thread_local const Thread* thread;
+extern Block block;
+extern const Thread* thread;
 
 inline constexpr size_t kMostShared = 227 << 10;  // a Hopper block's
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <mutex>
 #include <numeric>
 #include <random>
 #include <vector>
@@ -42,8 +43,8 @@ const char* cudaGetErrorString(cudaError_t error) { return error == cudaSuccess 
 
 namespace emulator {
 
-thread_local Block block;
-thread_local const Thread* thread = nullptr;
+Block block;
+const Thread* thread = nullptr;
 
 namespace {
 
@@ -63,7 +64,7 @@ struct Fiber {
   size_t thread = 0;  // which it runs now
 };
 
-// The block that one thread of the system runs.
+// The block that runs.
 struct Engine {
   const std::function<void()>* body = nullptr;
   std::vector<Thread> threads;
@@ -72,6 +73,8 @@ struct Engine {
   std::vector<const char*> places;  // where they wait
   std::vector<Fiber*> fibers;       // of those that wait
   std::vector<size_t> order;
+  std::vector<std::vector<size_t>> warps;  // the order again, warp by warp
+  std::vector<size_t> ready;
   std::vector<Fiber*> idle;
   std::vector<std::byte> slots, shared;
   size_t next = 0;  // of the order: not started yet
@@ -82,12 +85,14 @@ struct Engine {
   void start();
   void resume(size_t i);
   void wait(State state, unsigned mask, const char* where);
+  bool release_warp(const std::vector<size_t>& warp);
   bool release_warps();
   bool release_block();
   void set_order(size_t count);
 };
 
-thread_local Engine engine;
+Engine engine;
+std::mutex one_at_a_time;
 
 // A fiber runs threads until one of them waits; that one keeps it.
 void fiber_main() {
@@ -139,59 +144,67 @@ void Engine::wait(State state, unsigned mask, const char* where) {
   dnncore_emulator_switch(&self->stack_pointer, scheduler);
 }
 
-// Lanes whose whole mask waits at one place go on. Returns whether any did.
-bool Engine::release_warps() {
+// Lanes whose whole mask waits at one place go on; who has left is not waited for, as the hardware does. Returns whether any did.
+bool Engine::release_warp(const std::vector<size_t>& warp) {
+  unsigned waiting = 0, others = 0;
+  for (size_t i : warp) {
+    if (states[i] == State::AtWarp)
+      waiting |= 1u << i % kWarp;
+    else if (states[i] != State::Done)
+      others |= 1u << i % kWarp;
+  }
   bool any = false;
-  for (size_t i : order) {
-    if (states[i] != State::AtWarp) continue;
-    const size_t first = i / kWarp * kWarp;
-    bool complete = true;
-    for (size_t lane = 0; lane < kWarp && first + lane < threads.size(); ++lane) {
-      if (!(masks[i] >> lane & 1)) continue;
-      const size_t j = first + lane;
-      if (states[j] == State::Done) continue;  // as the hardware does: who has left is not waited for
-      complete &= states[j] == State::AtWarp && masks[j] == masks[i];
-    }
-    if (!complete) continue;
-    any = true;
+  for (size_t i : warp) {
     const unsigned mask = masks[i];
-    const char* const where = places[i];
-    std::vector<size_t> ready;
-    for (size_t j : order)
-      if (j / kWarp * kWarp == first && (mask >> (j - first) & 1) && states[j] == State::AtWarp) {
-        if (std::strcmp(places[j], where) != 0) fail("lanes of one warp wait at different operations", where);
+    if (!(waiting >> i % kWarp & 1) || (mask & others) != 0) continue;
+    ready.clear();
+    bool complete = true;
+    for (size_t j : warp)
+      if ((mask >> j % kWarp & 1) && states[j] != State::Done) {
+        complete &= masks[j] == mask;
         ready.push_back(j);
       }
+    if (!complete) continue;
+    for (size_t j : ready)
+      if (std::strcmp(places[j], places[i]) != 0) fail("lanes of one warp wait at different operations", places[i]);
+    any = true;
+    waiting &= ~mask, others |= mask;
     for (size_t j : ready) states[j] = State::Runs;
     for (size_t j : ready) resume(j);
   }
   return any;
 }
 
+bool Engine::release_warps() {
+  bool any = false;
+  for (const auto& warp : warps) any |= release_warp(warp);
+  return any;
+}
+
 bool Engine::release_block() {
-  std::vector<size_t> waiting;
+  ready.clear();
   for (size_t i : order) {
-    if (states[i] == State::AtBlock) waiting.push_back(i);
+    if (states[i] == State::AtBlock) ready.push_back(i);
     if (states[i] == State::AtWarp) {
       thread = &threads[i];
       fail("a thread waits in vain for its warp", places[i]);
     }
   }
-  if (waiting.empty()) return false;
-  for (size_t i : waiting) states[i] = State::Runs;
-  for (size_t i : waiting) resume(i);
-  return true;
+  for (size_t i : ready) states[i] = State::Runs;
+  for (size_t i : ready) resume(i);
+  return !ready.empty();
 }
 
 void Engine::set_order(size_t count) {
   order.resize(count);
   std::iota(order.begin(), order.end(), size_t{0});
   const char* wish = std::getenv("DNNCORE_EMULATOR_ORDER");
-  if (wish == nullptr || !*wish) return;
-  if (std::strcmp(wish, "reverse") == 0)
+  if (wish != nullptr && std::strcmp(wish, "reverse") == 0)
     std::reverse(order.begin(), order.end());
-  else
+  else if (wish != nullptr && *wish)
     std::shuffle(order.begin(), order.end(), std::mt19937(static_cast<unsigned>(std::strtoul(wish, nullptr, 10))));
+  warps.assign((count + kWarp - 1) / kWarp, {});
+  for (size_t i : order) warps[i / kWarp].push_back(i);
 }
 
 void Engine::run_block() {
@@ -212,6 +225,7 @@ cudaError_t run(dim3 grid, dim3 size, size_t shared, const std::function<void()>
   if (count == 0 || count > kMostThreads || shared > kMostShared || grid.x == 0 || grid.y == 0 || grid.z == 0 || grid.y > 65535 ||
       grid.z > 65535 || grid.x > 0x7fffffffu || size.z > 64)
     return cudaErrorInvalidConfiguration;
+  std::lock_guard guard(one_at_a_time);
   Engine& e = engine;
   e.body = &body;
   e.threads.resize(count);
