@@ -10,16 +10,20 @@ constexpr int kTile = 2048;  // pairs of a block, 32 KiB of the wide ones
 __device__ __forceinline__ int64_t lower_place(int64_t c, int64_t apart) { return 2 * c - (c & (apart - 1)); }
 __device__ __forceinline__ int64_t upper_place(int64_t i, int64_t apart, bool flips) { return flips ? i ^ (2 * apart - 1) : i + apart; }
 
+template <class P>
+__device__ __forceinline__ void put_in_order(P& low, P& high) {
+  if (!before(high, low)) return;
+  const P other = low;
+  low = high;
+  high = other;
+}
+
 // One step in shared memory.
 template <bool kFlips, class P>
 __device__ __forceinline__ void compare_shared(P* pairs, int apart) {
   for (int c = static_cast<int>(threadIdx.x); c < kTile / 2; c += kBlock) {
     const int i = static_cast<int>(lower_place(c, apart)), j = static_cast<int>(upper_place(i, apart, kFlips));
-    if (before(pairs[j], pairs[i])) {
-      const P other = pairs[i];
-      pairs[i] = pairs[j];
-      pairs[j] = other;
-    }
+    put_in_order(pairs[i], pairs[j]);
   }
   __syncthreads();
 }
@@ -57,15 +61,51 @@ __global__ void __launch_bounds__(kBlock) sort_tiles(SortedRows<T> s, int width,
   }
 }
 
-// One step of a merge of more than a tile. Places past the end of a row hold what comes after everything.
+// kSteps steps of a merge of more than a tile, the first of them between places that are `apart`: a thread has the 2^kSteps pairs that meet
+// in them, `step` from each other. Where the merge begins, the upper half of them mirrors the lower. Places past the end of a row hold what
+// comes after everything.
+template <class T, int kSteps>
+__global__ void __launch_bounds__(kBlock) compare_far(SortedRows<T> s, int64_t groups, int64_t apart, bool flips) {
+  constexpr int kPairs = 1 << kSteps;
+  const int64_t step = apart >> (kSteps - 1);
+  for (int64_t c = global_thread(); c < s.rows * groups; c += grid_threads()) {
+    const int64_t row = c / groups, group = c % groups, offset = group & (step - 1), base = (group - offset) * kPairs;
+    const auto place = [&](int e) { return base + e * step + (flips && e >= kPairs / 2 ? step - 1 - offset : offset); };
+    if (place(0) >= s.n) continue;
+    PairOf<T> pairs[kPairs];
+#pragma unroll
+    for (int e = 0; e < kPairs; ++e) pairs[e] = place(e) < s.n ? s.load(row * s.n + place(e)) : last_pair<T>();
+#pragma unroll
+    for (int e = 0; e < kPairs / 2; ++e) put_in_order(pairs[e], pairs[flips ? kPairs - 1 - e : e + kPairs / 2]);
+#pragma unroll
+    for (int nearer = kPairs / 4; nearer > 0; nearer /= 2)
+#pragma unroll
+      for (int e = 0; e < kPairs; ++e)
+        if ((e & nearer) == 0) put_in_order(pairs[e], pairs[e + nearer]);
+#pragma unroll
+    for (int e = 0; e < kPairs; ++e)
+      if (place(e) < s.n) s.store(row * s.n + place(e), pairs[e]);
+  }
+}
+
+// Steps of one merge from `apart` down to a tile, in as few passes as registers allow: of 2^20 entries 18 instead of 45. What pairs consist
+// of depends on the size of T alone.
 template <class T>
-__global__ void __launch_bounds__(kBlock) compare_far(SortedRows<T> s, int64_t comparisons, int64_t apart, bool flips) {
-  for (int64_t c = global_thread(); c < s.rows * comparisons; c += grid_threads()) {
-    const int64_t row = c / comparisons, local = c % comparisons;
-    const int64_t i = lower_place(local, apart), j = upper_place(i, apart, flips);
-    if (j >= s.n) continue;
-    const auto low = s.load(row * s.n + i), high = s.load(row * s.n + j);
-    if (before(high, low)) s.store(row * s.n + i, high), s.store(row * s.n + j, low);
+void merge_far(const char* what, cudaStream_t stream, const SortedRows<T>& s, int64_t width, int64_t apart, int tile) {
+  using Stored = std::conditional_t<sizeof(T) == 8, int64_t, int32_t>;
+  const SortedRows<Stored> pairs{nullptr, reinterpret_cast<Stored*>(s.values), s.indices, s.rows, s.n, s.n};
+  const auto compare = [&](int64_t first, auto steps) {
+    const int64_t groups = width >> steps;
+    launch_grid(what, compare_far<Stored, steps>, blocks_for(s.rows * groups), kBlock, stream, 0, pairs, groups, first, first == apart);
+    return first >> steps;
+  };
+  for (int64_t nearer = apart; nearer >= tile;) {
+    if (nearer >= 4 * tile)
+      nearer = compare(nearer, std::integral_constant<int, 3>{});
+    else if (nearer >= 2 * tile)
+      nearer = compare(nearer, std::integral_constant<int, 2>{});
+    else
+      nearer = compare(nearer, std::integral_constant<int, 1>{});
   }
 }
 
@@ -80,8 +120,7 @@ void sort_rows(const char* what, cudaStream_t stream, const SortedRows<T>& s, bo
   const unsigned blocks = blocks_for(s.rows * ((s.n + tile - 1) / tile), kTile / tile);
   launch_grid(what, sort_tiles<T>, blocks, kBlock, stream, 0, s, tile, from_x, width == tile, false, descending);
   for (int64_t apart = tile; apart < width; apart *= 2) {
-    for (int64_t nearer = apart; nearer >= tile; nearer /= 2)
-      launch_grid(what, compare_far<T>, blocks_for(s.rows * (width / 2)), kBlock, stream, 0, s, width / 2, nearer, nearer == apart);
+    merge_far(what, stream, s, width, apart, tile);
     launch_grid(what, sort_tiles<T>, blocks, kBlock, stream, 0, s, tile, false, 2 * apart == width, true, descending);
   }
 }
