@@ -25,7 +25,7 @@ struct Common {
 };
 
 template <class Group, class T, int kept>
-__device__ __forceinline__ void write_row(const CrossEntropyArgs& args, int64_t row) {
+__device__ __forceinline__ void write_row(const CrossEntropyArgs& args, int64_t row, bool mine) {
   constexpr T kNaN = std::numeric_limits<T>::quiet_NaN();
   const T* const x = static_cast<const T*>(args.x) + row * args.x_row;
   T* const dx = args.dx == nullptr ? nullptr : static_cast<T*>(args.dx) + row * args.classes;
@@ -53,6 +53,7 @@ __device__ __forceinline__ void write_row(const CrossEntropyArgs& args, int64_t 
     below += Group::joined(common_below, Plus{});
   }
   const bool bad = !in_range || !(std::fabs(sum.largest) < std::numeric_limits<T>::infinity());
+  if (!mine) return;
   if (Group::rank() == 0) {
     const double loss = mass * static_cast<double>(std::log1p(sum.beyond_one())) + below;
     if (args.loss != nullptr) static_cast<T*>(args.loss)[row] = ignored ? T(0) : bad ? kNaN : static_cast<T>(loss);
@@ -72,8 +73,11 @@ __device__ __forceinline__ void write_row(const CrossEntropyArgs& args, int64_t 
 
 template <class T, class Group, int kept>
 __global__ void __launch_bounds__(Group::kThreads) cross_entropy_rows(CrossEntropyArgs args) {
-  for (int64_t first = int64_t{blockIdx.x} * Group::kLines; first < args.rows; first += int64_t{gridDim.x} * Group::kLines)
-    write_row<Group, T, kept>(args, std::min(first + Group::line(), args.rows - 1));  // those past the end write the last row again
+  for (int64_t first = int64_t{blockIdx.x} * Group::kLines; first < args.rows; first += int64_t{gridDim.x} * Group::kLines) {
+    // Groups past the end do the last row once more, and write nothing: whole warps meet in the sums.
+    const int64_t row = first + Group::line();
+    write_row<Group, T, kept>(args, std::min(row, args.rows - 1), row < args.rows);
+  }
 }
 
 template <class T>

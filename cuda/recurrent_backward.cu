@@ -49,7 +49,7 @@ template <class T>
 __device__ __forceinline__ T product_of(const Backward<T>& f, int64_t done) {
   const RecurrentBackwardArgs& a = f.args;
   const int64_t H = a.shape.hidden, P = a.shape.output, depth = gates_of(a.shape.cell) * H;
-  const int64_t first_row = int64_t{blockIdx.y} * kStepRows, first_unit = int64_t{blockIdx.x} * kStepUnits;
+  const int64_t first_row = int64_t{blockIdx.x} * kStepRows, first_unit = int64_t{blockIdx.y} * kStepUnits;
   T sums[1] = {};
   if (first_row >= done) return T(0);
   const auto* const weight = static_cast<const T*>(a.weight);
@@ -159,7 +159,7 @@ template <class T>
 __global__ void __launch_bounds__(kBlock) run_projected(Backward<T> f) {
   const RecurrentBackwardArgs& a = f.args;
   const int64_t H = a.shape.hidden, P = a.shape.output, done = f.done(), now = f.now();
-  const int64_t first_row = int64_t{blockIdx.y} * kStepRows, first_unit = int64_t{blockIdx.x} * kStepUnits;
+  const int64_t first_row = int64_t{blockIdx.x} * kStepRows, first_unit = int64_t{blockIdx.y} * kStepUnits;
   const int64_t t = f.step < a.shape.steps ? f.time(f.step) : 0;
   T sums[1] = {};
   if (first_row < now) {

@@ -88,7 +88,7 @@ __global__ void __launch_bounds__(kBlock) run_step(Forward<T> f) {
   constexpr int kGates = static_cast<int>(gates_of(kCell));
   const RecurrentForwardArgs& a = f.args;
   const int64_t H = a.shape.hidden, P = a.shape.output, running = f.running(f.step);
-  const int64_t first_row = int64_t{blockIdx.y} * kStepRows, first_unit = int64_t{blockIdx.x} * kStepUnits;
+  const int64_t first_row = int64_t{blockIdx.x} * kStepRows, first_unit = int64_t{blockIdx.y} * kStepUnits;
   if (first_row >= running) return;
   T sums[kGates] = {};
   if (f.step > 0 || a.h0 != nullptr) {
@@ -129,7 +129,7 @@ template <class T>
 __global__ void __launch_bounds__(kBlock) run_projection(Forward<T> f) {
   const RecurrentForwardArgs& a = f.args;
   const int64_t H = a.shape.hidden, P = a.shape.output, running = f.running(f.step);
-  const int64_t first_row = int64_t{blockIdx.y} * kStepRows, first_unit = int64_t{blockIdx.x} * kStepUnits;
+  const int64_t first_row = int64_t{blockIdx.x} * kStepRows, first_unit = int64_t{blockIdx.y} * kStepUnits;
   if (first_row >= running) return;
   const auto* const weight = static_cast<const T*>(a.projection);
   T sums[1] = {};

@@ -9,10 +9,10 @@ inline constexpr int kStepUnits = 8, kStepRows = 32, kStepDepth = 32;
 
 inline dim3 step_block() { return dim3(kStepUnits, kStepRows); }
 inline dim3 step_grid(int64_t units, int64_t rows) {
-  return dim3(static_cast<unsigned>((units + kStepUnits - 1) / kStepUnits), static_cast<unsigned>((rows + kStepRows - 1) / kStepRows));
+  return dim3(static_cast<unsigned>((rows + kStepRows - 1) / kStepRows), static_cast<unsigned>((units + kStepUnits - 1) / kStepUnits));
 }
-__device__ __forceinline__ int64_t step_unit() { return int64_t{blockIdx.x} * kStepUnits + threadIdx.x; }
-__device__ __forceinline__ int64_t step_row() { return int64_t{blockIdx.y} * kStepRows + threadIdx.y; }
+__device__ __forceinline__ int64_t step_unit() { return int64_t{blockIdx.y} * kStepUnits + threadIdx.x; }
+__device__ __forceinline__ int64_t step_row() { return int64_t{blockIdx.x} * kStepRows + threadIdx.y; }
 
 // sums[g] += a(row, k) b(g, unit, k) for k in [0, depth), one after the other; rows and units are numbers within the block, and both
 // functions give 0 for those that are not there. kAlong: b is adjacent along k, else along the units.
