@@ -35,6 +35,14 @@ py::dict stats(int index) {
   return result;
 }
 
+py::list missing_kernels(int index) {
+  const DeviceTable& table = devices::module("cuda", cuda_device(index)).table();
+  py::list result;
+  for (int kernel = 0; kernel < kernel::kCount; ++kernel)
+    if (table.kernels[kernel].launch == nullptr) result.append(kernel::kNames[kernel]);
+  return result;
+}
+
 }  // namespace
 
 void bind_devices(py::module_& m) {
@@ -42,9 +50,12 @@ void bind_devices(py::module_& m) {
   m.def("_cuda_count", &devices::count);
   m.def("_cuda_reason", &devices::reason);
   m.def("_cuda_properties", &properties, py::arg("device"));
+  m.def("_cuda_missing_kernels", &missing_kernels, py::arg("device"));
   m.def("_cuda_memory_stats", &stats, py::arg("device"));
-  m.def("_cuda_reset_peak", [](int index) { devices::reset_peak_stats(cuda_device(index)); }, py::arg("device"));
-  m.def("_cuda_empty_cache", [](int index) { devices::empty_cache(cuda_device(index)); }, py::arg("device"));
+  m.def(
+      "_cuda_reset_peak", [](int index) { devices::reset_peak_stats(cuda_device(index)); }, py::arg("device"));
+  m.def(
+      "_cuda_empty_cache", [](int index) { devices::empty_cache(cuda_device(index)); }, py::arg("device"));
   m.def(
       "_cuda_synchronize", [](int index) { devices::module("synchronize", cuda_device(index)).synchronize(index); }, py::arg("device"),
       py::call_guard<py::gil_scoped_release>());
