@@ -1,7 +1,10 @@
 """Tensors on a CUDA device, or on the emulated one: moves, memory, errors, and training as on the CPU."""
 
 import copy
+import os
 import pickle
+import subprocess
+import sys
 
 import dnncore as dnn
 import numpy as np
@@ -124,6 +127,21 @@ def test_memory_is_counted_kept_and_given_back():
     cuda.empty_cache()
     with pytest.raises(MemoryError, match=r"requested on cuda:0; .+ held by tensors, .+ kept .+ free"):
         dnn.empty(1 << 45, device="cuda")
+
+
+@needs_device
+def test_without_the_cache_memory_goes_back_at_once():
+    code = """
+import dnncore as dnn
+from dnncore import cuda
+x = dnn.arange(250, dtype=dnn.float32, device="cuda")
+assert cuda.memory_allocated() == cuda.memory_reserved() == 1000
+assert (x + 1).sum().item() == 250 * 251 / 2
+assert cuda.memory_reserved() == 1000
+del x
+assert cuda.memory_allocated() == cuda.memory_reserved() == 0
+"""
+    subprocess.run([sys.executable, "-c", code], env={**os.environ, "DNNCORE_CUDA_CACHE": "0"}, check=True)
 
 
 @needs_device

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <vector>
@@ -28,6 +30,16 @@ using memory::Range;
 constexpr size_t kGrain = 512;
 constexpr size_t kLargestSmall = size_t{1} << 20;
 constexpr size_t kSmallSegment = size_t{2} << 20, kLargeSegment = size_t{20} << 20;
+
+// DNNCORE_CUDA_CACHE=0: the device gives every block by itself, to the byte, and has it back at once, so that a checker of memory knows
+// where each begins and ends.
+bool caches() {
+  static const bool found = [] {
+    const char* wish = std::getenv("DNNCORE_CUDA_CACHE");
+    return wish == nullptr || std::strcmp(wish, "0") != 0;
+  }();
+  return found;
+}
 
 constexpr size_t round_up(size_t bytes, size_t multiple) { return (bytes + multiple - 1) / multiple * multiple; }
 
@@ -110,9 +122,12 @@ Pool& pool_of(Device device) { return *loaded().pools[static_cast<size_t>(device
                            " of ", readable(properties.total_bytes), " free"));
 }
 
+// What a block of so many bytes takes of its pool.
+size_t size_of(size_t bytes) { return caches() ? std::max(kGrain, round_up(bytes, kGrain)) : std::max<size_t>(bytes, 1); }
+
 // Under the pool's lock.
 std::byte* grow(Pool& pool, Device device, size_t bytes, bool is_small) {
-  const size_t wanted = is_small ? kSmallSegment : std::max(kLargeSegment, round_up(bytes + kGrain, kSmallSegment));
+  const size_t wanted = !caches() ? bytes : is_small ? kSmallSegment : std::max(kLargeSegment, round_up(bytes + kGrain, kSmallSegment));
   void* const data = loaded().module->allocate(device.index, wanted);
   if (data == nullptr) return nullptr;
   const Segment segment{{static_cast<std::byte*>(data), wanted}};
@@ -120,9 +135,19 @@ std::byte* grow(Pool& pool, Device device, size_t bytes, bool is_small) {
   pool.segments.insert(std::upper_bound(pool.segments.begin(), pool.segments.end(), segment, before), segment);
   pool.stats.reserved_bytes += static_cast<int64_t>(wanted);
   ++pool.stats.system_allocations;
+  if (!caches()) return segment.whole.data;
   FreeRanges& ranges = is_small ? pool.small : pool.large;
   ranges.add(segment.usable());
   return ranges.take(bytes);
+}
+
+using SegmentAt = std::vector<Segment>::iterator;
+
+// Under the pool's lock.
+void give_back(Pool& pool, Device device, SegmentAt at) {
+  loaded().module->release(device.index, at->whole.data, at->whole.bytes);
+  pool.stats.reserved_bytes -= static_cast<int64_t>(at->whole.bytes);
+  pool.segments.erase(at);
 }
 
 // Under the pool's lock: whole segments that are free go back to the device.
@@ -136,9 +161,7 @@ void release_idle(Pool& pool, Device device, FreeRanges& ranges) {
       kept.push_back(range);
       continue;
     }
-    loaded().module->release(device.index, at->whole.data, at->whole.bytes);
-    pool.stats.reserved_bytes -= static_cast<int64_t>(at->whole.bytes);
-    pool.segments.erase(at);
+    give_back(pool, device, at);
   }
   for (const Range& range : kept) ranges.add(range);
 }
@@ -161,7 +184,7 @@ DeviceModule& module(const char* op, Device device) {
 void* allocate(Device device, size_t bytes) {
   module("allocate", device);
   Pool& pool = pool_of(device);
-  const size_t size = std::max(kGrain, round_up(bytes, kGrain));
+  const size_t size = size_of(bytes);
   const bool is_small = size <= kLargestSmall;
   {
     std::lock_guard guard(pool.lock);
@@ -183,10 +206,11 @@ void* allocate(Device device, size_t bytes) {
 }
 
 void deallocate(Device device, void* data, size_t bytes) noexcept {
-  const size_t size = std::max(kGrain, round_up(bytes, kGrain));
+  const size_t size = size_of(bytes);
   Pool& pool = pool_of(device);
   std::lock_guard guard(pool.lock);
   pool.stats.allocated_bytes -= static_cast<int64_t>(size);
+  if (!caches()) return give_back(pool, device, std::ranges::find(pool.segments, data, [](const Segment& s) { return s.whole.data; }));
   (size <= kLargestSmall ? pool.small : pool.large).put({static_cast<std::byte*>(data), size});
 }
 

@@ -1,6 +1,6 @@
 // The CUDA kernels where no GPU is. As one more instruction set, "emulated", which tests them on the host's memory against the reference;
 // there kernels that are not written yet are the reference's. And as one device, cuda:0, whose memory can be touched in launches and copies
-// only: a host that follows a device's pointer dies at once.
+// only: a host that follows a device's pointer dies at once, and so does whoever goes past the end of what the device gave.
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -36,7 +36,7 @@ CpuTable table_of(std::integer_sequence<int, kernel...>) {
   return table;
 }
 
-constexpr size_t kMemory = size_t{4} << 30;
+constexpr size_t kMemory = size_t{4} << 30, kPage = 4096;
 
 class EmulatedModule final : public DeviceModule {
  public:
@@ -52,18 +52,20 @@ class EmulatedModule final : public DeviceModule {
 
   void* allocate(int, size_t bytes) override {
     std::lock_guard guard(lock_);
+    const size_t room = pages(bytes);
     if (bytes > kMemory - held_) return nullptr;
-    void* const data = mmap(nullptr, bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (data == MAP_FAILED) return nullptr;
+    void* const first = mmap(nullptr, room + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (first == MAP_FAILED) return nullptr;
     held_ += bytes;
-    segments_[data] = bytes;
-    return data;
+    segments_[first] = room;
+    return static_cast<std::byte*>(first) + (room - (bytes + 15) / 16 * 16);
   }
   void release(int, void* data, size_t bytes) noexcept override {
     std::lock_guard guard(lock_);
-    munmap(data, bytes);
+    void* const first = static_cast<std::byte*>(data) - (pages(bytes) - (bytes + 15) / 16 * 16);
+    munmap(first, pages(bytes) + kPage);
     held_ -= bytes;
-    segments_.erase(data);
+    segments_.erase(first);
   }
   void upload(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
   void download(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
@@ -93,8 +95,9 @@ class EmulatedModule final : public DeviceModule {
       module.lock_.unlock();
     }
   };
+  static size_t pages(size_t bytes) { return (bytes + kPage - 1) / kPage * kPage; }
   void protect(int protection) {
-    for (const auto& [data, bytes] : segments_) mprotect(data, bytes, protection);
+    for (const auto& [first, room] : segments_) mprotect(first, room, protection);
   }
   void move(void* to, const void* from, size_t bytes) {
     const Open open(*this);
