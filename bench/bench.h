@@ -33,7 +33,7 @@ void add_row(int kernel, const std::string& name, const Work& work, std::functio
 
 template <class Args>
 void add(KernelId<Args> id, const std::string& name, const Work& work, const Args& args, Operands operands) {
-  add_row(id.index, std::string(id.name) + "/" + name, work, [id, args, operands = std::move(operands)] { launch(id.name, id, args); });
+  add_row(id.index, std::string(id.name) + "/" + name, work, [id, args, operands = std::move(operands)] { launch(id.name, id, args, {}); });
 }
 
 // One per file.

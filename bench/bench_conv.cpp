@@ -52,7 +52,7 @@ Ref<Storage> bytes_of(int64_t bytes) { return buffer(bytes / 4 + 1, DType::Float
 
 template <class Args>
 void add_case(KernelId<Args> id, const Case& c, Args args, Operands operands) {
-  args.workspace_bytes = workspace_bytes(id, args);
+  args.workspace_bytes = workspace_bytes(id, args, Device{});
   operands.push_back(bytes_of(args.workspace_bytes));
   args.workspace = operands.back()->data();
   add(id, c.name, flop(args.flops()), args, operands);

@@ -28,7 +28,7 @@ void add_embedding_rows() {
   backward.ids = numbers;
   backward.dweight = out->data();
   backward.shape = shape;
-  backward.workspace_bytes = workspace_bytes(kernel::embedding_backward, backward);
+  backward.workspace_bytes = workspace_bytes(kernel::embedding_backward, backward, Device{});
   const auto workspace = buffer(backward.workspace_bytes, DType::UInt8, Fill::Zero);
   backward.workspace = workspace->data();
   add(kernel::embedding_backward, name, bytes(4.0 * kIds * kColumns), backward, {bags, ids, out, workspace});

@@ -61,7 +61,7 @@ GemmArgs arguments(const Case& c, Operands& operands) {
 }
 
 void give_workspace(GemmArgs& args, Operands& operands) {
-  args.workspace_bytes = workspace_bytes(kernel::gemm, args);
+  args.workspace_bytes = workspace_bytes(kernel::gemm, args, Device{});
   if (args.workspace_bytes == 0) return;
   operands.push_back(buffer(args.workspace_bytes, DType::UInt8, Fill::Zero));
   args.workspace = operands.back()->data();
@@ -90,7 +90,7 @@ void add_packed_row() {
   args.bias = operands.back()->data();
   args.activation = Activation::Relu;
   add(kernel::gemm_pack, label(c), bytes(static_cast<double>(c.n * c.k) * 8), pack, operands);
-  launch("gemm_pack", kernel::gemm_pack, pack);
+  launch("gemm_pack", kernel::gemm_pack, pack, {});
   args.b = pack.packed;
   args.b_packed = true;
   args.packed_bytes = pack.packed_bytes;

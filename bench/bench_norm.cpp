@@ -6,7 +6,7 @@ namespace {
 
 template <class Args>
 void add_with_workspace(KernelId<Args> id, const std::string& name, double moved, Args args, Operands operands) {
-  args.workspace_bytes = workspace_bytes(id, args);
+  args.workspace_bytes = workspace_bytes(id, args, Device{});
   operands.push_back(buffer(args.workspace_bytes / 8 + 1, DType::Float64, Fill::Zero));
   args.workspace = operands.back()->data();
   add(id, name, bytes(moved), args, operands);

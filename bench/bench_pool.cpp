@@ -35,7 +35,7 @@ void add_max_rows(const Case& c) {
   const Operands operands = {x, y, positions, indices};
   const MaxPoolArgs args{.x = x->data(), .y = y->data(), .positions = positions->data(), .shape = shape};
   add(kernel::max_pool, c.name, bytes(forth + places), args, operands);
-  launch("max_pool", kernel::max_pool, args);  // the positions the next two read
+  launch("max_pool", kernel::max_pool, args, {});  // the positions the next two read
   add(kernel::max_pool_backward, c.name, bytes(forth + places),
       MaxPoolBackwardArgs{.dy = y->data(), .positions = positions->data(), .dx = x->data(), .shape = shape}, operands);
   auto* to = reinterpret_cast<int64_t*>(indices->data());

@@ -23,10 +23,10 @@ void add_recurrent(const char* label, Cell cell, const Sizes& sizes) {
   RecurrentForwardArgs args{.shape = s, .pre = pre->data(), .weight = weight->data(), .y = y->data(), .h_n = h_n->data()};
   if (lstm) args.c_n = c_n->data();
   if (gated) args.gates = gates->data(), args.cells = cells->data();
-  args.workspace_bytes = workspace_bytes(kernel::recurrent_forward, args);
+  args.workspace_bytes = workspace_bytes(kernel::recurrent_forward, args, Device{});
   const auto workspace = buffer(args.workspace_bytes + 1, DType::UInt8, Fill::Zero);
   if (args.workspace_bytes > 0) args.workspace = workspace->data();
-  launch("bench", kernel::recurrent_forward, args);  // the gradient reads what it leaves
+  launch("bench", kernel::recurrent_forward, args, {});  // the gradient reads what it leaves
   const std::string name = concat(label, "/H", s.hidden, "/B", s.batch, "/T", s.steps);
   add(kernel::recurrent_forward, name, flop(args.flops()), args, {pre, weight, y, h_n, c_n, gates, cells, workspace});
 
@@ -34,7 +34,7 @@ void add_recurrent(const char* label, Cell cell, const Sizes& sizes) {
   back.weight = weight->data(), back.dgates = dgates->data(), back.dh0 = h_n->data();
   if (lstm) back.dc0 = c_n->data();
   if (cell == Cell::Gru) back.dnew = dnew->data();
-  back.workspace_bytes = workspace_bytes(kernel::recurrent_backward, back);
+  back.workspace_bytes = workspace_bytes(kernel::recurrent_backward, back, Device{});
   const auto room = buffer(back.workspace_bytes + 1, DType::UInt8, Fill::Zero);
   if (back.workspace_bytes > 0) back.workspace = room->data();
   add(kernel::recurrent_backward, name, flop(back.flops()), back, {dy, gates, cells, y, weight, dgates, dnew, h_n, c_n, room});

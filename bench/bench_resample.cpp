@@ -25,7 +25,7 @@ void add_case(const Case& c, bool transposed) {
   const std::string name = c.name + std::string(transposed ? "_back" : "");
   const ResampleTableArgs writes{.table = table->data(), .shape = shape};
   add(kernel::resample_table, name, bytes(static_cast<double>(shape.table_bytes())), writes, {table});
-  launch("resample_table", kernel::resample_table, writes);  // what the next reads
+  launch("resample_table", kernel::resample_table, writes, {});  // what the next reads
   add(kernel::resample, name, bytes(static_cast<double>(shape.x_bytes() + shape.y_bytes())),
       ResampleArgs{.x = x->data(), .table = table->data(), .y = y->data(), .shape = shape}, {x, y, table});
 }

@@ -138,6 +138,28 @@ class use_isa:  # noqa: N801
         _core._use_isa(self.before)
 
 
+class use_device:  # noqa: N801
+    """Run a with block with new tensors on a device, NumPy's too, and results that come back to NumPy by themselves."""
+
+    def __init__(self, device: str) -> None:
+        self.device = device
+
+    def __enter__(self) -> None:
+        self.before, tensor_class = dnn.get_default_device(), dnn.Tensor
+        self.replaced = [(dnn, "from_numpy"), (tensor_class, "numpy"), (tensor_class, "__array__"), (tensor_class, "tolist")]
+        self.originals = [getattr(owner, name) for owner, name in self.replaced]
+        from_numpy, *readers = self.originals
+        dnn.set_default_device(self.device)
+        dnn.from_numpy = lambda array: from_numpy(array).to(self.device)
+        for (owner, name), reader in zip(self.replaced[1:], readers, strict=True):
+            setattr(owner, name, lambda x, *args, _reader=reader, **options: _reader(x.cpu(), *args, **options))
+
+    def __exit__(self, *_: object) -> None:
+        for (owner, name), original in zip(self.replaced, self.originals, strict=True):
+            setattr(owner, name, original)
+        dnn.set_default_device(self.before)
+
+
 class use_threads:  # noqa: N801
     def __init__(self, count: int) -> None:
         self.count = count

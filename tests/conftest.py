@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
 import dnncore as dnn
 import hypothesis
 import pytest
+from cases import use_device
 
 # The same examples in every run of CI; fresh ones on a developer's machine.
 hypothesis.settings.register_profile("ci", derandomize=True)
@@ -16,6 +18,14 @@ if os.environ.get("CI"):
 
 # Shells have what they start in the background ignore Ctrl-C, children too: tests of it would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+# DNNCORE_TEST_DEVICE=cuda runs the tests with every tensor on that device.
+@pytest.fixture(autouse=True, scope="session")
+def tests_device():
+    device = os.environ.get("DNNCORE_TEST_DEVICE", "cpu")
+    with use_device(device) if device != "cpu" else contextlib.nullcontext():
+        yield
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,9 @@
 """Every kernel on every table against the naive reference table: the same bits, or within rounding."""
 
+import dnncore as dnn
 import numpy as np
 import pytest
-from cases import FAST_ISAS, ISAS, use_isa
+from cases import FAST_ISAS, ISAS, use_device, use_isa
 from dnncore import _core
 from kernel_cases import KERNELS
 from reference import assert_exact, assert_within
@@ -31,6 +32,18 @@ def test_kernel_agrees_with_the_reference(isa, kernel, reference_results):
     assert len(results) == len(reference_results[kernel])
     for i, (actual, expected) in enumerate(zip(results, reference_results[kernel], strict=True)):
         (assert_exact if case.exact else assert_close)(actual, expected, f"{kernel} on {isa}, result {i}")
+
+
+@pytest.mark.skipif(not dnn.cuda.is_available(), reason=f"no CUDA device: {dnn.cuda.unavailable_reason()}")
+@pytest.mark.parametrize("kernel", KERNELS)
+def test_kernel_on_a_device_agrees_with_the_reference(kernel, reference_results):
+    case = KERNELS[kernel]
+    with use_device("cuda"):
+        results, again = case.run(), case.run()
+    assert len(results) == len(again) == len(reference_results[kernel])
+    for i, (actual, same, expected) in enumerate(zip(results, again, reference_results[kernel], strict=True)):
+        assert_exact(actual, same, f"{kernel} on a device, result {i}, twice")
+        (assert_exact if case.exact else assert_close)(actual, expected, f"{kernel} on a device, result {i}")
 
 
 def test_the_tables_in_use():

@@ -49,9 +49,11 @@ inline PyObject* new_ref(PyObject* object) {
 struct DTypeObject {
   DType value;
 };
-struct DeviceArg {  // None, 'cpu', 'cuda', 'cuda:1' or a device
+Device default_device();  // of new tensors
+struct DeviceArg {        // None, 'cpu', 'cuda', 'cuda:1' or a device
   std::optional<Device> device;
   Device value_or(Device other) const { return device.value_or(other); }
+  Device or_default() const { return device.value_or(default_device()); }
 };
 struct Dims {  // None, one int or several
   Shape dims;
@@ -74,7 +76,7 @@ bool shape_from_python(py::handle object, Shape& shape);
 Shape shape_from_args(const char* op, const py::args& args, py::handle keyword = {});
 py::tuple tuple_of(const Shape& shape);
 Tensor scalar_tensor(const Scalar& value, DType dtype, Device device);  // 0-D
-DType default_dtype(const Scalar& value);                // PyTorch's default: float32, int64, bool
+DType default_dtype(const Scalar& value);                               // PyTorch's default: float32, int64, bool
 
 // --- Arrays -----------------------------------------------------------------------------------------------------------
 bool is_numpy_array(py::handle object);   // false without importing NumPy when nobody has

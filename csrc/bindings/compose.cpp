@@ -167,8 +167,8 @@ Tensor normal(const TensorOrNumber& mean, const TensorOrNumber& std, const std::
   const auto* spread = std::get_if<Tensor>(&std);
   DNN_CHECK(size.has_value() != (center || spread), TypeError, "normal: expected size for two numbers, and none for tensors");
   if (size)
-    return ops::random(RandomOp::normal, *size, DType::Float32, Device{}, std::get<Scalar>(mean).as_double, std::get<Scalar>(std).as_double, 0, 0,
-                       generator);
+    return ops::random(RandomOp::normal, *size, DType::Float32, default_device(), std::get<Scalar>(mean).as_double,
+                       std::get<Scalar>(std).as_double, 0, 0, generator);
   const Tensor& like = center ? *center : *spread;
   const Tensor m = as_tensor_beside(mean, like).detach(), s = as_tensor_beside(std, like).detach();
   DNN_CHECK(is_floating(like.dtype()), TypeError, "normal: expected floating tensors, got ", like.dtype());

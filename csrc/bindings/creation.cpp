@@ -142,8 +142,10 @@ Tensor fresh_copy(const Tensor& x, DType dtype) {
   return result;
 }
 
-// What was made on the host, where it was asked for; the tensor itself if it is there.
-Tensor moved(const char* op, const Tensor& x, const DeviceArg& device) { return device.device ? ops::to_device(x, *device.device, op) : x; }
+// What was made of the data, where it was asked for; tensors stay where they are unless asked.
+Tensor moved(const char* op, const Tensor& x, const py::object& data, const DeviceArg& device) {
+  return ops::to_device(x, is_tensor(data.ptr()) ? device.value_or(x.device()) : device.or_default(), op);
+}
 
 template <class T>
 py::object to_number(T value) {
@@ -179,8 +181,7 @@ void sized_factory(py::module_& m, const char* name, Fn make, const char* doc) {
   m.def(
       name,
       [name, make](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-        return with_grad(make(shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})),
-                         requires_grad);
+        return with_grad(make(shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat), device.or_default()), requires_grad);
       },
       py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false, doc);
   method((std::string("new_") + name).c_str(),
@@ -257,13 +258,13 @@ void bind_creation(py::module_& m) {
   m.def(
       "tensor",
       [](const py::object& data, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-        return with_grad(moved("tensor", tensor_from_data("tensor", data, dtype, Sharing::Copy), device), requires_grad);
+        return with_grad(moved("tensor", tensor_from_data("tensor", data, dtype, Sharing::Copy), data, device), requires_grad);
       },
       py::arg("data"), py::kw_only(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
       "A new tensor with a copy of `data`: a number, nested sequences, a NumPy array, a tensor or a buffer.\n"
       "Python floats become float32, ints int64, bools bool; arrays keep their dtype.");
   const auto as_tensor = [](const py::object& data, OptionalDType dtype, const DeviceArg& device) {
-    return moved("as_tensor", tensor_from_data("as_tensor", data, dtype, Sharing::Share), device);
+    return moved("as_tensor", tensor_from_data("as_tensor", data, dtype, Sharing::Share), data, device);
   };
   m.def("as_tensor", as_tensor, py::arg("data"), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
         "As tensor(), but shares the memory of tensors and arrays where no conversion is needed.");
@@ -280,7 +281,7 @@ void bind_creation(py::module_& m) {
       "empty",
       [](const py::args& args, const py::object& size, OptionalDType dtype, const DeviceArg& device, bool requires_grad,
          MemoryFormat format) {
-        const Tensor x = Tensor::empty(shape_from_args("empty", args, size), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{}));
+        const Tensor x = Tensor::empty(shape_from_args("empty", args, size), dtype.value_or(ops::kDefaultFloat), device.or_default());
         return with_grad(ops::order_of("empty", x, format), requires_grad);
       },
       py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
@@ -302,7 +303,7 @@ void bind_creation(py::module_& m) {
     m.def(
         "full",
         [](const Shape& size, const Scalar& value, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-          return with_grad(full(size, value, dtype, device.value_or(Device{})), requires_grad);
+          return with_grad(full(size, value, dtype, device.or_default()), requires_grad);
         },
         py::arg("size"), py::arg("fill_value"), extra...);
   };
@@ -331,8 +332,8 @@ void bind_creation(py::module_& m) {
     method(
         "new_tensor",
         [](const Tensor& x, const py::object& data, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-          return with_grad(moved("new_tensor", tensor_from_data("new_tensor", data, dtype.value_or(x.dtype()), Sharing::Copy),
-                                 {device.value_or(x.device())}),
+          return with_grad(ops::to_device(tensor_from_data("new_tensor", data, dtype.value_or(x.dtype()), Sharing::Copy),
+                                          device.value_or(x.device()), "new_tensor"),
                            requires_grad);
         },
         py::arg("data"), extra...);
@@ -342,12 +343,12 @@ void bind_creation(py::module_& m) {
     m.def(
         "arange",
         [](const Scalar& start, const std::optional<Scalar>& end, const Scalar& step, OptionalDType dtype, const DeviceArg& device,
-           bool requires_grad) { return with_grad(arange(start, end, step, dtype, device.value_or(Device{})), requires_grad); },
+           bool requires_grad) { return with_grad(arange(start, end, step, dtype, device.or_default()), requires_grad); },
         py::arg("start"), py::arg("end") = py::none(), py::arg("step") = 1, extra...);
     m.def(
         "arange",
         [](const Scalar& end, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-          return with_grad(arange(end, {}, Scalar::of(int64_t{1}), dtype, device.value_or(Device{})), requires_grad);
+          return with_grad(arange(end, {}, Scalar::of(int64_t{1}), dtype, device.or_default()), requires_grad);
         },
         py::arg("end"), extra...);
   };
@@ -356,7 +357,7 @@ void bind_creation(py::module_& m) {
     m.def(
         "linspace",
         [](double start, double end, int64_t steps, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-          return with_grad(ops::linspace(start, end, steps, dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})), requires_grad);
+          return with_grad(ops::linspace(start, end, steps, dtype.value_or(ops::kDefaultFloat), device.or_default()), requires_grad);
         },
         py::arg("start"), py::arg("end"), py::arg("steps"), extra...);
   };
@@ -365,7 +366,7 @@ void bind_creation(py::module_& m) {
     m.def(
         "eye",
         [](int64_t n, std::optional<int64_t> columns, OptionalDType dtype, const DeviceArg& device, bool requires_grad) {
-          return with_grad(ops::eye(n, columns.value_or(n), dtype.value_or(ops::kDefaultFloat), device.value_or(Device{})), requires_grad);
+          return with_grad(ops::eye(n, columns.value_or(n), dtype.value_or(ops::kDefaultFloat), device.or_default()), requires_grad);
         },
         py::arg("n"), py::arg("m") = py::none(), extra...);
   };

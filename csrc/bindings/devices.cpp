@@ -46,7 +46,6 @@ py::list missing_kernels(int index) {
 }  // namespace
 
 void bind_devices(py::module_& m) {
-  m.def("_set_device_library_path", &devices::set_library_path, py::arg("path"));
   m.def("_cuda_count", &devices::count);
   m.def("_cuda_reason", &devices::reason);
   m.def("_cuda_properties", &properties, py::arg("device"));

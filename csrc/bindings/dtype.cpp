@@ -1,8 +1,10 @@
 // dtype and device objects, and the conversion of Python arguments: numbers, shapes, operands.
 #include <array>
+#include <atomic>
 #include <cmath>
 
 #include "bindings/bindings.h"
+#include "core/devices.h"
 
 namespace dnncore::bindings {
 
@@ -86,6 +88,11 @@ std::optional<Device> device_from_python(py::handle object) {
   DNN_CHECK(is_cuda, ValueError, "device: expected 'cpu', 'cuda' or 'cuda:1', got '", text, "'");
   return Device{DeviceType::CUDA, static_cast<int8_t>(text == "cuda" ? 0 : std::stoi(text.substr(5)))};
 }
+
+namespace {
+std::atomic<Device> new_tensors_on{};
+}
+Device default_device() { return new_tensors_on.load(std::memory_order_relaxed); }
 
 bool scalar_from_python(PyObject* object, Scalar& scalar) {
   if (PyFloat_Check(object)) {
@@ -185,7 +192,8 @@ void bind_dtype(py::module_& m) {
 
   py::class_<Device> device(m, "device", "Where a tensor lives: device('cpu'), device('cuda:0').");
   device.def(py::init([](const DeviceArg& d) { return d.value_or(Device{}); }), py::arg("device"))
-      .def("__repr__", [](Device d) {
+      .def("__repr__",
+           [](Device d) {
              return d == Device{} ? std::string("device(type='cpu')") : concat("device(type='cuda', index=", int{d.index}, ")");
            })
       .def("__str__", [](Device d) { return concat(d); })
@@ -202,6 +210,18 @@ void bind_dtype(py::module_& m) {
           "index", [](Device d) -> py::object { return d == Device{} ? py::object(py::none()) : py::int_(int{d.index}); },
           "Which of the CUDA devices; None: there is one CPU.");
   device.attr("__module__") = "dnncore";
+  m.def("get_default_device", &default_device,
+        "The device of new tensors for which none is given: the CPU, unless set_default_device() says another.");
+  m.def(
+      "set_default_device",
+      [](const DeviceArg& given) {
+        const Device chosen = given.value_or(Device{});
+        if (chosen != Device{}) devices::module("set_default_device", chosen);
+        new_tensors_on.store(chosen, std::memory_order_relaxed);
+      },
+      py::arg("device"),
+      "Sets the device of new tensors for which none is given; None: the CPU. from_numpy(), from_dlpack() and files keep theirs.\n"
+      "RuntimeError, and no change, where the device cannot be used.");
   m.def("promote_types", &promote_types, py::arg("type1"), py::arg("type2"), "The dtype both convert to.");
 }
 

@@ -41,8 +41,8 @@ void sized_draw(py::module_& m, const char* name, RandomOp op, const char* doc) 
       name,
       [name, op](const py::args& args, const py::object& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg& device,
                  bool requires_grad) {
-        return with_grad(ops::random(op, shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat),
-                                     device.value_or(Device{}), 0, 1, 0, 0, generator),
+        return with_grad(ops::random(op, shape_from_args(name, args, size), dtype.value_or(ops::kDefaultFloat), device.or_default(), 0, 1,
+                                     0, 0, generator),
                          requires_grad);
       },
       py::arg("size") = py::none(), py::arg("generator") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(),
@@ -73,9 +73,8 @@ Tensor bernoulli(const Tensor& p, const GeneratorRef& generator) {
   return ops::to_dtype(ops::binary(BinaryOp::lt, uniform, p), p.dtype());
 }
 
-Tensor randint(int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype,
-               const DeviceArg& device) {
-  return ops::random(RandomOp::integer, size, dtype.value_or(DType::Int64), device.value_or(Device{}), 0, 1, low, high, generator);
+Tensor randint(int64_t low, int64_t high, const Shape& size, const GeneratorRef& generator, OptionalDType dtype, const DeviceArg& device) {
+  return ops::random(RandomOp::integer, size, dtype.value_or(DType::Int64), device.or_default(), 0, 1, low, high, generator);
 }
 
 void bind_generator(py::module_& m) {
@@ -147,8 +146,9 @@ void bind_inplace() {
       "bernoulli_",
       [](const Tensor& x, const TensorOrNumber& p, const GeneratorRef& generator) {
         const auto* number = std::get_if<Scalar>(&p);
-        const Tensor draws = number ? ops::random(RandomOp::bernoulli, x.shape(), x.dtype(), x.device(), number->as_double, 0, 0, 0, generator)
-                                    : bernoulli(ops::expand(std::get<Tensor>(p), x.shape()), generator);
+        const Tensor draws = number
+                                 ? ops::random(RandomOp::bernoulli, x.shape(), x.dtype(), x.device(), number->as_double, 0, 0, 0, generator)
+                                 : bernoulli(ops::expand(std::get<Tensor>(p), x.shape()), generator);
         ops::copy_(x, draws);
         return x;
       },
@@ -181,7 +181,7 @@ void bind_random(py::module_& m) {
       "randperm",
       [](int64_t n, const GeneratorRef& generator, const DeviceArg& device) {
         DNN_CHECK(n >= 0, ValueError, "randperm: expected n >= 0, got ", n);
-        return ops::random(RandomOp::permutation, {n}, DType::Int64, device.value_or(Device{}), 0, 1, 0, 0, generator);
+        return ops::random(RandomOp::permutation, {n}, DType::Int64, device.or_default(), 0, 1, 0, 0, generator);
       },
       py::arg("n"), py::kw_only(), py::arg("generator") = py::none(), py::arg("device") = py::none(), "A random order of 0 ... n-1.");
   function_and_method(

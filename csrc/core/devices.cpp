@@ -63,9 +63,12 @@ struct Loaded {
   std::vector<std::unique_ptr<Pool>> pools;
 };
 
-std::string& library_path() {
-  static std::string path;
-  return path;
+// Beside the library that this code is part of.
+std::string library_path() {
+  Dl_info self{};
+  if (dladdr(reinterpret_cast<const void*>(&library_path), &self) == 0) return {};
+  const std::string file = self.dli_fname;
+  return file.substr(0, file.rfind('/') + 1) + "_cuda.so";
 }
 
 DeviceModule* load(std::string& reason) {
@@ -73,7 +76,7 @@ DeviceModule* load(std::string& reason) {
   static_cast<void>(reason);
   return emulated_module();
 #else
-  const std::string path = library_path() + "/_cuda.so";
+  const std::string path = library_path();
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
     reason = "the CUDA kernels are not installed";
@@ -167,8 +170,6 @@ void release_idle(Pool& pool, Device device, FreeRanges& ranges) {
 }
 
 }  // namespace
-
-void set_library_path(std::string path) { library_path() = std::move(path); }
 
 int count() { return loaded().count; }
 const std::string& reason() { return loaded().reason; }

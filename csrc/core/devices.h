@@ -9,9 +9,6 @@
 
 namespace dnncore::devices {
 
-// Where `_cuda.so` lies: the package's folder. Set once, when the package is imported.
-void set_library_path(std::string path);
-
 // How many there are, and if there are none, why. Never throws: asking is allowed everywhere.
 int count();
 const std::string& reason();

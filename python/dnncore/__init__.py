@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from dnncore._version import __version__
 
 if TYPE_CHECKING:
-    from dnncore import autograd, callbacks, data, metrics, models, nn, optim
+    from dnncore import autograd, callbacks, cuda, data, metrics, models, nn, optim
     from dnncore._capture import capture
     from dnncore._core import *
     from dnncore._grad_mode import enable_grad, inference_mode, no_grad, set_grad_enabled
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dnncore.model import History, Model
     from dnncore.serialization import load, save
 else:
-    _MODULES = frozenset({"autograd", "callbacks", "data", "metrics", "models", "nn", "optim"})
+    _MODULES = frozenset({"autograd", "callbacks", "cuda", "data", "metrics", "models", "nn", "optim"})
     _HOMES = {
         "History": "dnncore.model",
         "Model": "dnncore.model",
@@ -123,6 +123,7 @@ __all__ = [
     "cov",
     "cpu_info",
     "cross_entropy",
+    "cuda",
     "cummax",
     "cummin",
     "cumprod",
@@ -168,6 +169,7 @@ __all__ = [
     "gather",
     "ge",
     "gelu",
+    "get_default_device",
     "get_num_threads",
     "gt",
     "heaviside",
@@ -278,6 +280,7 @@ __all__ = [
     "searchsorted",
     "seed",
     "select",
+    "set_default_device",
     "set_grad_enabled",
     "set_num_threads",
     "sigmoid",

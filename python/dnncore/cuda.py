@@ -6,7 +6,6 @@ RuntimeError. Work is queued on one stream per device and done in its order; rea
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 from dnncore import _core
@@ -27,8 +26,6 @@ __all__ = [
     "synchronize",
     "unavailable_reason",
 ]
-
-_core._set_device_library_path(os.path.dirname(__file__))
 
 
 def _index(device: Any) -> int:

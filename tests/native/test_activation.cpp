@@ -143,7 +143,7 @@ TEST_CASE("dropout's bits are Philox's words in the order of the contract") {
   GeneratorState state{uint64_t{7} << 32 | 3, (uint64_t{1} << 32) - 40};  // the counter's low word wraps on the way
   const DropoutArgs args{.state = &state, .x = x.data(), .mask = mask.data(), .y = y.data(), .n = n, .p = 0.5};
   const GeneratorState before = state;
-  launch("dropout", kernel::dropout, args);
+  launch("dropout", kernel::dropout, args, {});
   for (int64_t i = 0; i < n; ++i) {
     const uint64_t counter = before.offset + static_cast<uint64_t>(32 * (i / 128) + i % 32 / 2 + 16 * (i % 2));
     uint32_t words[4][1] = {{static_cast<uint32_t>(counter)}, {static_cast<uint32_t>(counter >> 32)}, {0}, {0}};

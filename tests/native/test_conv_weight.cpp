@@ -49,10 +49,10 @@ struct Gradients {
 Gradients launched(const ConvShape& shape, const Array& x, const Array& dy) {
   Gradients out{Array(shape.dtype, shape.w_bytes() / shape.size()), Array(shape.dtype, shape.k)};
   ConvBackwardWeightArgs args{.x = x.data(), .dy = dy.data(), .dw = out.dw.data(), .dbias = out.dbias.data(), .shape = shape};
-  args.workspace_bytes = workspace_bytes(kernel::conv_backward_weight, args);
+  args.workspace_bytes = workspace_bytes(kernel::conv_backward_weight, args, Device{});
   const Array workspace(DType::UInt8, args.workspace_bytes);
   args.workspace = workspace.data();
-  launch("conv", kernel::conv_backward_weight, args);
+  launch("conv", kernel::conv_backward_weight, args, {});
   return out;
 }
 

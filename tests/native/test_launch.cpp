@@ -48,7 +48,7 @@ TEST_CASE("a recorded launch runs again on other memory") {
   Tape tape;
   set_module_path("net.0");
   Recorder* before = set_recorder(&tape);
-  launch("add", kernel::binary, sum_of(x, z, y));
+  launch("add", kernel::binary, sum_of(x, z, y), {});
   CHECK(set_recorder(before) == &tape);
   set_module_path("");
   CHECK(y == std::vector<float>{11, 22, 33});  // recorded and run
@@ -67,7 +67,7 @@ TEST_CASE("a recorded launch runs again on other memory") {
   detail::run_on_cpu(record.kernel, record.args.data(), detail::Interruptible::No);
   CHECK(again == y);
 
-  launch("add", kernel::binary, sum_of(x, z, y));
+  launch("add", kernel::binary, sum_of(x, z, y), {});
   CHECK(tape.records.size() == 1);  // nobody records any more
 }
 
@@ -88,7 +88,7 @@ TEST_CASE("operands of null pointers have no bytes") {
 TEST_CASE("other devices are refused by name") {
   std::vector<float> x(1), z(1), y(1);
   CHECK_THROWS_WITH_AS(launch("add", kernel::binary, sum_of(x, z, y), Device{DeviceType::CUDA, 1}),
-                       "add: tensors on cuda:1 need the CUDA build of dnncore, this one has CPU kernels only", StateError);
+                       doctest::Contains("add: cuda:1 cannot be used: "), StateError);
 }
 
 TEST_CASE("instruction sets") {
@@ -99,7 +99,7 @@ TEST_CASE("instruction sets") {
     cpu::use_isa(isa);
     CHECK(cpu::table().isa == isa);
     std::vector<float> x{1, 2, 3}, z{10, 20, 30}, y(3);
-    launch("add", kernel::binary, sum_of(x, z, y));
+    launch("add", kernel::binary, sum_of(x, z, y), {});
     CHECK(y == std::vector<float>{11, 22, 33});
   }
   CHECK_THROWS_WITH_AS(cpu::use_isa("mmx"), doctest::Contains("use_isa: expected one of "), ValueError);

@@ -21,7 +21,7 @@ std::vector<T> draw(RandomArgs args, int64_t n, GeneratorState state = {42, 0}) 
   args.y = y.data();
   args.n = n;
   args.dtype = dtype_of<T>::value;
-  launch("random", kernel::random, args);
+  launch("random", kernel::random, args, {});
   return {y.begin(), y.end()};
 }
 
@@ -145,17 +145,17 @@ TEST_CASE("a launch moves the generator past what it used, and the next one cont
   args.state = &state;
   args.y = both.data();
   args.n = 40;
-  launch("random", kernel::random, args);
+  launch("random", kernel::random, args, {});
   CHECK(state.offset == 20);
   state.offset = 10;
   args.n = 20;
   args.y = parts.data();
-  launch("random", kernel::random, args);
+  launch("random", kernel::random, args, {});
   args.y = parts.data() + 20;
-  launch("random", kernel::random, args);
+  launch("random", kernel::random, args, {});
   CHECK(both == parts);
   args.n = 3;
-  launch("random", kernel::random, args);
+  launch("random", kernel::random, args, {});
   CHECK(state.offset == 21);
 }
 
