@@ -64,7 +64,12 @@ struct Extreme {
   explicit Extreme(const ReduceArgs& args) : largest(args.op == ReduceOp::max) {}
   __device__ Value start() const { return largest ? kLowest<Value> : kHighest<Value>; }
   __device__ Value add(Value a, T x, int64_t) const { return (*this)(a, to_working(x)); }
-  __device__ Value operator()(Value a, Value b) const { return a != a || (largest ? a > b : a < b) ? a : b; }
+  // 0 is above -0: the order that values come in, which is the layout's, leaves no trace.
+  __device__ Value operator()(Value a, Value b) const {
+    if constexpr (kIsFloating<T>)
+      if (a == b) return std::signbit(a) != largest ? a : b;
+    return a != a || (largest ? a > b : a < b) ? a : b;
+  }
   __device__ Out finish(Value a) const { return from_working<T>(a); }
 };
 

@@ -34,7 +34,7 @@ def test_forward_and_the_gradient_keep_the_promise(shape: tuple[int, int, int, i
         fast = _results(x, weight, padding=padding)
     for want, other, got in zip(exact, direct, fast, strict=True):
         assert np.abs(got - want).max() <= 2e-5 * np.abs(want).max()
-        if dnn.cpu_info()["isa"] != "reference":
+        if dnn.cpu_info()["isa"] not in ("reference", "emulated"):
             assert (got != other).any()  # it was used
 
 
