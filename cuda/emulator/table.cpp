@@ -54,8 +54,10 @@ class EmulatedModule final : public DeviceModule {
     std::lock_guard guard(lock_);
     const size_t room = pages(bytes);
     if (bytes > kMemory - held_) return nullptr;
-    void* const first = mmap(nullptr, room + kPage, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* const first = mmap(nullptr, room + kPage, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (first == MAP_FAILED) return nullptr;
+    std::memset(first, 0xff, room);  // NaN, where somebody reads what nobody wrote
+    mprotect(first, room + kPage, PROT_NONE);
     held_ += bytes;
     segments_[first] = room;
     return static_cast<std::byte*>(first) + (room - (bytes + 15) / 16 * 16);
