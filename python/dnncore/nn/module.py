@@ -348,7 +348,7 @@ class Module(HookedCalls, Stateful):
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Move parameters, buffers and gradients, and cast the floating ones; return the module.
 
-        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype and device are taken; integers keep theirs.
+        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, of which both are taken; integers keep their dtype.
         ``memory_format`` is accepted and changes nothing: parameters keep row-major order, convolutions bring their inputs into
         channels-last order and write it in any case.
 
