@@ -127,11 +127,29 @@ struct AnyBackward {
   }
 };
 
-template <Op op, class T>
-void run(const ActivationArgs& args, cudaStream_t stream) {
+template <class T>
+Parameters<Working<T>> parameters_of(const ActivationArgs& args) {
   using W = Working<T>;
   const auto [a, b, c] = args.parameters;
-  const Parameters<W> p{static_cast<W>(a), static_cast<W>(b), static_cast<W>(c)};
+  return {static_cast<W>(a), static_cast<W>(b), static_cast<W>(c)};
+}
+
+template <class T>
+void run_any(const ActivationArgs& args, cudaStream_t stream) {
+  const auto p = parameters_of<T>(args);
+  const auto x = input<T>(args.x, args.x_strides);
+  auto* const y = static_cast<T*>(args.y);
+  if (args.dy == nullptr)
+    map_any("activation", stream, AnyForward<T>{p, args.op}, args.shape, y, args.y_strides, x);
+  else
+    map_any("activation", stream, AnyBackward<T>{p, args.op}, args.shape, y, args.y_strides, input<T>(args.dy, args.dy_strides), x);
+}
+
+// float32: a kernel for each.
+template <Op op>
+void run(const ActivationArgs& args, cudaStream_t stream) {
+  using T = float;
+  const auto p = parameters_of<T>(args);
   const auto x = input<T>(args.x, args.x_strides);
   auto* const y = static_cast<T*>(args.y);
   if (args.dy == nullptr)
@@ -140,21 +158,24 @@ void run(const ActivationArgs& args, cudaStream_t stream) {
     map("activation", stream, Backward<op, T>{p}, AnyBackward<T>{p, op}, args.shape, y, args.y_strides, input<T>(args.dy, args.dy_strides),
         x);
 }
+void run_float(const ActivationArgs& args, cudaStream_t stream) {
+  switch (args.op) {
+#define ACTIVATION(name) \
+  case Op::name:         \
+    return run<Op::name>(args, stream);
+#define KERNEL(name, Args)
+#include "kernels/kernels.def"
+    default:
+      return;
+  }
+}
 
 }  // namespace
 
 void activation(const ActivationArgs& args, cudaStream_t stream) {
+  if (args.dtype == DType::Float32) return run_float(args, stream);
   visit_floating(args.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    switch (args.op) {
-#define ACTIVATION(name) \
-  case Op::name:         \
-    return run<Op::name, T>(args, stream);
-#define KERNEL(name, Args)
-#include "kernels/kernels.def"
-      default:
-        return;
-    }
+    if constexpr (!std::is_same_v<decltype(tag), float>) run_any<decltype(tag)>(args, stream);
   });
 }
 

@@ -128,28 +128,39 @@ struct AnyBinary {
   }
 };
 
-template <BinaryOp op, class T>
+template <class T, class Out>
+void run_any(const BinaryArgs& args, cudaStream_t stream) {
+  map_any("binary", stream, AnyBinary<T, Out>{args.op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
+          input<T>(args.x, args.x_strides), input<T>(args.z, args.z_strides));
+}
+
+// float32: a kernel for each op.
+template <BinaryOp op>
 void run(const BinaryArgs& args, cudaStream_t stream) {
-  using Out = Result<op, T>;
-  if constexpr (exists<op, T>())
-    map("binary", stream, Binary<op, T>{}, AnyBinary<T, Out>{op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
-        input<T>(args.x, args.x_strides), input<T>(args.z, args.z_strides));
+  using Out = Result<op, float>;
+  if constexpr (exists<op, float>())
+    map("binary", stream, Binary<op, float>{}, AnyBinary<float, Out>{op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
+        input<float>(args.x, args.x_strides), input<float>(args.z, args.z_strides));
+}
+void run_float(const BinaryArgs& args, cudaStream_t stream) {
+  switch (args.op) {
+#define BINARY(name)   \
+  case BinaryOp::name: \
+    return run<BinaryOp::name>(args, stream);
+#define KERNEL(name, Args)
+#include "kernels/kernels.def"
+    default:
+      return;
+  }
 }
 
 }  // namespace
 
 void binary(const BinaryArgs& args, cudaStream_t stream) {
+  if (args.dtype == DType::Float32) return run_float(args, stream);
   visit_dtype(args.dtype, [&](auto tag) {
     using T = decltype(tag);
-    switch (args.op) {
-#define BINARY(name)   \
-  case BinaryOp::name: \
-    return run<BinaryOp::name, T>(args, stream);
-#define KERNEL(name, Args)
-#include "kernels/kernels.def"
-      default:
-        return;
-    }
+    if constexpr (!std::is_same_v<T, float>) is_comparison(args.op) ? run_any<T, bool>(args, stream) : run_any<T, T>(args, stream);
   });
 }
 

@@ -41,9 +41,9 @@ Problem problem_of(const ConvShape& s, int64_t pixels, int64_t columns, int64_t 
 int64_t packed_bytes(const ConvShape& s) { return (s.w_bytes() + 63) / 64 * 64; }
 int64_t split_bytes(const ConvShape& s, const Problem& p) { return p.split ? p.chunks * p.batch * p.m * p.n * s.size() : 0; }
 
-template <class T, bool transposed>
-void run_pixels(const char* what, const ConvShape& s, const void* x, const void* w, const void* bias, void* y, void* workspace,
-                Activation activation, cudaStream_t stream) {
+template <class T>
+void run_pixels(const char* what, bool transposed, const ConvShape& s, const void* x, const void* w, const void* bias, void* y,
+                void* workspace, Activation activation, cudaStream_t stream) {
   const int64_t channels = (transposed ? s.k : s.c) / s.groups, columns = (transposed ? s.c : s.k) / s.groups;
   const int64_t pair = (s.c / s.groups) * s.taps(), group = s.k / s.groups * pair;
   copy({.x = w,
@@ -70,7 +70,7 @@ void run_pixels(const char* what, const ConvShape& s, const void* x, const void*
                          .accumulate = false,
                          .wide = true,
                          .packs = is_multiple({columns}, V) && is_aligned(y, 16) && is_aligned(bias, 16)};
-  const Pixels<T, transposed> a(x, s);
+  const Pixels<T> a(x, s, transposed);
   const Matrix<T> b(workspace, columns, p.k, 1, columns, group);
   product::run<true>(what, p, a, b, output, stream);
   if (p.split) run_join(what, p, output, stream);
@@ -174,7 +174,7 @@ void conv_forward(const ConvForwardArgs& args, cudaStream_t stream) {
   if (is_depthwise(s)) return depthwise_forward(args, stream);
   if (is_pointwise(s)) return gemm(pointwise(args), stream);
   visit(s, [&](auto tag) {
-    run_pixels<decltype(tag), false>("conv_forward", s, args.x, args.w, args.bias, args.y, args.workspace, args.activation, stream);
+    run_pixels<decltype(tag)>("conv_forward", false, s, args.x, args.w, args.bias, args.y, args.workspace, args.activation, stream);
   });
 }
 
@@ -192,7 +192,7 @@ void conv_backward_data(const ConvBackwardDataArgs& args, cudaStream_t stream) {
   if (is_depthwise(s)) return depthwise_backward_data(args, stream);
   if (is_pointwise(s)) return gemm(pointwise(args), stream);
   visit(s, [&](auto tag) {
-    run_pixels<decltype(tag), true>("conv_backward_data", s, args.dy, args.w, args.bias, args.dx, args.workspace, Activation::None, stream);
+    run_pixels<decltype(tag)>("conv_backward_data", true, s, args.dy, args.w, args.bias, args.dx, args.workspace, Activation::None, stream);
   });
 }
 

@@ -7,12 +7,13 @@ namespace {
 
 // A thread per output: adjacent channels in adjacent threads.
 template <class T>
-__global__ void __launch_bounds__(kBlock) forward(ConvForwardArgs args, Window window, Parts channels, int64_t multiplier, int64_t count) {
+__global__ void __launch_bounds__(kBlock)
+    forward(ConvForwardArgs args, Window window, WideParts channels, int64_t multiplier, int64_t count) {
   const ConvShape& s = args.shape;
   const auto* const x = static_cast<const T*>(args.x);
   const auto* const w = static_cast<const T*>(args.w);
   const auto* const bias = static_cast<const T*>(args.bias);
-  const int64_t taps = window.filter.count();
+  const int taps = static_cast<int>(window.filter.count());
   for (int64_t i = global_thread(); i < count; i += grid_threads()) {
     int64_t k;
     Position p, q;
@@ -20,7 +21,7 @@ __global__ void __launch_bounds__(kBlock) forward(ConvForwardArgs args, Window w
     const Position origin = window.origin(p);
     const T* const from = x + image * window.in.count() * s.x_pixel + k / multiplier;
     T sum = 0;
-    for (int64_t tap = 0; tap < taps; ++tap) {
+    for (int tap = 0; tap < taps; ++tap) {
       Position f;
       window.filter.find(tap, f);
       if (window.input(origin, f, q)) sum += from[window.in.index(q) * s.x_pixel] * w[k * taps + tap];
@@ -32,12 +33,12 @@ __global__ void __launch_bounds__(kBlock) forward(ConvForwardArgs args, Window w
 
 template <class T>
 __global__ void __launch_bounds__(kBlock)
-    backward_data(ConvBackwardDataArgs args, Window window, Parts channels, int64_t multiplier, int64_t count) {
+    backward_data(ConvBackwardDataArgs args, Window window, WideParts channels, int64_t multiplier, int64_t count) {
   const ConvShape& s = args.shape;
   const auto* const dy = static_cast<const T*>(args.dy);
   const auto* const w = static_cast<const T*>(args.w);
   const auto* const bias = static_cast<const T*>(args.bias);
-  const int64_t taps = window.filter.count();
+  const int taps = static_cast<int>(window.filter.count());
   for (int64_t i = global_thread(); i < count; i += grid_threads()) {
     int64_t c;
     Position p, q;
@@ -45,7 +46,7 @@ __global__ void __launch_bounds__(kBlock)
     const Position origin = window.reverse_origin(q);
     const T* const from = dy + image * window.out.count() * s.y_pixel + c * multiplier;
     T sum = 0;
-    for (int64_t tap = 0; tap < taps; ++tap) {
+    for (int tap = 0; tap < taps; ++tap) {
       Position f;
       window.filter.find(tap, f);
       if (!window.output(origin, f, p)) continue;
@@ -137,7 +138,7 @@ void depthwise_forward(const ConvForwardArgs& args, cudaStream_t stream) {
   const ConvShape& s = args.shape;
   const int64_t count = s.n * s.out.count() * s.k;
   visit(args, [&](auto tag) {
-    launch_grid("conv_forward", forward<decltype(tag)>, blocks_for(count), kBlock, stream, 0, args, Window(s), Parts(s.k), s.k / s.c,
+    launch_grid("conv_forward", forward<decltype(tag)>, blocks_for(count), kBlock, stream, 0, args, Window(s), WideParts(s.k), s.k / s.c,
                 count);
   });
 }
@@ -146,7 +147,7 @@ void depthwise_backward_data(const ConvBackwardDataArgs& args, cudaStream_t stre
   const ConvShape& s = args.shape;
   const int64_t count = s.n * s.in.count() * s.c;
   visit(args, [&](auto tag) {
-    launch_grid("conv_backward_data", backward_data<decltype(tag)>, blocks_for(count), kBlock, stream, 0, args, Window(s), Parts(s.c),
+    launch_grid("conv_backward_data", backward_data<decltype(tag)>, blocks_for(count), kBlock, stream, 0, args, Window(s), WideParts(s.c),
                 s.k / s.c, count);
   });
 }

@@ -66,21 +66,69 @@ bool run_transposed(const CopyArgs& args, cudaStream_t stream) {
 }
 
 template <class To, class From>
-void run(const CopyArgs& args, cudaStream_t stream) {
-  if constexpr (std::is_same_v<To, From>)
-    if (numel(args.shape) == 0 || run_transposed<To>(args, stream)) return;
+void run_cast(const CopyArgs& args, cudaStream_t stream) {
   map("copy", stream, Cast<To, From>{}, args.shape, static_cast<To*>(args.y), args.y_strides, input<From>(args.x, args.x_strides));
+}
+
+// Between types of which neither is float32, element by element: what is read is converted by the one kernel for its type.
+template <class From>
+__global__ void __launch_bounds__(kBlock) cast_any(Walk<2> walk, DType to, const From* x, void* y) {
+  for (int64_t i = global_thread(); i < walk.count; i += grid_threads()) {
+    int64_t at[2];
+    walk.offsets(i, at);
+    const From value = x[at[1]];
+    const auto write = [&](auto tag) { static_cast<decltype(tag)*>(y)[at[0]] = convert<decltype(tag)>(value); };
+    switch (to) {
+      case DType::Float64:
+        write(double{});
+        break;
+      case DType::BFloat16:
+        write(bfloat16{});
+        break;
+      case DType::Float16:
+        write(float16{});
+        break;
+      case DType::Int64:
+        write(int64_t{});
+        break;
+      case DType::Int32:
+        write(int32_t{});
+        break;
+      case DType::UInt8:
+        write(uint8_t{});
+        break;
+      default:
+        write(bool{});
+    }
+  }
+}
+
+template <class From>
+void run_any_cast(const CopyArgs& args, cudaStream_t stream) {
+  const Walk<2> walk(args.shape, {&args.y_strides, &args.x_strides});
+  if (walk.count > 0)
+    launch_grid("copy", cast_any<From>, blocks_for(walk.count), kBlock, stream, 0, walk, args.y_dtype, static_cast<const From*>(args.x),
+                args.y);
+}
+
+template <class U>
+void run(const CopyArgs& args, cudaStream_t stream) {
+  if (numel(args.shape) == 0 || run_transposed<U>(args, stream)) return;
+  run_cast<U, U>(args, stream);
 }
 
 }  // namespace
 
 void copy(const CopyArgs& args, cudaStream_t stream) {
-  if (args.x_dtype == args.y_dtype)
-    return visit_size(itemsize(args.x_dtype), [&](auto tag) { run<decltype(tag), decltype(tag)>(args, stream); });
-  visit_dtype(args.x_dtype, [&](auto from) {
-    visit_dtype(args.y_dtype, [&](auto to) {
-      if constexpr (!std::is_same_v<decltype(to), decltype(from)>) run<decltype(to), decltype(from)>(args, stream);
+  if (args.x_dtype == args.y_dtype) return visit_size(itemsize(args.x_dtype), [&](auto tag) { run<decltype(tag)>(args, stream); });
+  if (args.x_dtype == DType::Float32)
+    return visit_dtype(args.y_dtype, [&](auto to) {
+      if constexpr (!std::is_same_v<decltype(to), float>) run_cast<decltype(to), float>(args, stream);
     });
+  visit_dtype(args.x_dtype, [&](auto from) {
+    using From = decltype(from);
+    if constexpr (!std::is_same_v<From, float>)
+      args.y_dtype == DType::Float32 ? run_cast<float, From>(args, stream) : run_any_cast<From>(args, stream);
   });
 }
 

@@ -61,13 +61,13 @@ __device__ __forceinline__ void write_row(const CrossEntropyArgs& args, int64_t 
   }
   if (dx == nullptr) return;
   const T factor = static_cast<T>(args.scale * mass / static_cast<double>(sum.total())), scale = static_cast<T>(args.scale);
-  line.each([&](T v, int64_t j) {
+  line.write(dx, [&](T v, int64_t j) {
     T slope = std::exp(v - sum.largest);
     if (j == target && !dense)  // softmax - 1 without cancellation: minus what all the others have
       slope = (v == sum.largest ? -sum.beyond_one() : slope - sum.total()) * factor;
     else
       slope = std::fma(slope, factor, dense ? -scale * common(j) : T(0)) - (j == target ? scale * own : T(0));
-    dx[j] = ignored ? T(0) : bad ? kNaN : slope;
+    return ignored ? T(0) : bad ? kNaN : slope;
   });
 }
 
@@ -82,7 +82,7 @@ __global__ void __launch_bounds__(Group::kThreads) cross_entropy_rows(CrossEntro
 
 template <class T>
 void run(const CrossEntropyArgs& args, cudaStream_t stream) {
-  visit_rows<T>(args.classes, [&](auto group, auto kept) {
+  visit_rows<T, 1>(args.classes, [&](auto group, auto kept) {
     using Group = decltype(group);
     launch_grid("cross_entropy", cross_entropy_rows<T, Group, decltype(kept)::value>,
                 blocks_for((args.rows + Group::kLines - 1) / Group::kLines, 1), Group::kThreads, stream, 0, args);

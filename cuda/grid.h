@@ -48,6 +48,18 @@ __device__ __forceinline__ T* shared_memory() {
 __device__ __forceinline__ int64_t global_thread() { return int64_t{blockIdx.x} * blockDim.x + threadIdx.x; }
 __device__ __forceinline__ int64_t grid_threads() { return int64_t{gridDim.x} * blockDim.x; }
 
+// x, of which the compiler shall not know that it stays the same: it would make a copy of the loop around for each value.
+template <class T>
+__device__ __forceinline__ T opaque(T x) {
+#ifdef __CUDA_ARCH__
+  auto bits = static_cast<int>(x);
+  asm volatile("" : "+r"(bits));
+  return static_cast<T>(bits);
+#else
+  return x;
+#endif
+}
+
 // Blocks for `count` threads of work. A grid never holds more than 2^31 - 1 blocks; kernels go through what is left in strides.
 inline unsigned blocks_for(int64_t count, int block = kBlock) {
   return static_cast<unsigned>(std::clamp<int64_t>((count + block - 1) / block, 1, 0x7fffffff));

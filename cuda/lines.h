@@ -6,10 +6,12 @@
 
 namespace dnncore::cuda {
 
-// Neighbouring lanes of a warp; all threads of a block; a column of 8 threads, 32 apart, of a block of 256.
+// Neighbouring lanes of a warp; all threads of a block; a column of 8 threads, 32 apart, of a block of 256. The first two are for lines of
+// adjacent elements, which they take 16 bytes at a time.
 template <int width_>
 struct Lanes {
   static constexpr int kThreads = kBlock, kWidth = width_, kLines = kThreads / kWidth;
+  static constexpr bool kAdjacent = true;
   static __device__ int rank() { return static_cast<int>(threadIdx.x) % kWidth; }
   static __device__ int line() { return static_cast<int>(threadIdx.x) / kWidth; }
   template <class T, class Join>
@@ -20,6 +22,7 @@ struct Lanes {
 template <int threads_>
 struct WholeBlock {
   static constexpr int kThreads = threads_, kWidth = kThreads, kLines = 1;
+  static constexpr bool kAdjacent = true;
   static __device__ int rank() { return static_cast<int>(threadIdx.x); }
   static __device__ int line() { return 0; }
   template <class T, class Join>
@@ -30,6 +33,7 @@ struct WholeBlock {
 };
 struct Columns {
   static constexpr int kThreads = kBlock, kLines = 32, kWidth = kThreads / kLines;
+  static constexpr bool kAdjacent = false;
   static __device__ int rank() { return static_cast<int>(threadIdx.x) / kLines; }
   static __device__ int line() { return static_cast<int>(threadIdx.x) % kLines; }
   template <class T, class Join>
@@ -39,66 +43,126 @@ struct Columns {
   }
 };
 
-// What one thread has of a line; `kept` elements at most, 0: it reads them at every pass.
+// What one thread has of a line, V neighbours at a time; `kept` elements at most, 0: it reads them at every pass. Which elements a thread
+// has follows from the shape alone, whether memory is aligned or not.
 template <class Group, class T, int kept>
 class Line {
+  static constexpr int V = Group::kAdjacent ? std::min<int>(kept > 0 ? kept : 16, 16 / sizeof(T)) : 1;
+  static constexpr int kSteps = kept > 0 ? kept / V : 1;
+  using Values = Pack<T, V>;
+
  public:
   __device__ __forceinline__ Line(const T* x, int64_t n, int64_t step) : x_(x), n_(n), step_(step) {
     if constexpr (kept > 0) {
 #pragma unroll
-      for (int u = 0; u < kept; ++u) values_[u] = position(u) < n ? x[position(u) * step] : T(0);
+      for (int i = 0; i < kSteps; ++i) values_[i] = load(x, position(i));
     }
   }
   // f(element, its position)
   template <class F>
   __device__ __forceinline__ void each(const F& f) {
-    if constexpr (kept > 0) {
+    visit([&](const Values& x, int64_t j) {
 #pragma unroll
-      for (int u = 0; u < kept; ++u)
-        if (position(u) < n_) f(values_[u], position(u));
-    } else {
-#pragma unroll 4
-      for (int64_t j = Group::rank(); j < n_; j += Group::kWidth) {
-        T value = x_[j * step_];
-        f(value, j);
-      }
-    }
+      for (int v = 0; v < V; ++v)
+        if (j + v < n_) f(x.v[v], j + v);
+    });
   }
   template <class F>
-  __device__ __forceinline__ void each_with(Line& other, const F& f) {
-    if constexpr (kept > 0) {
+  __device__ __forceinline__ void each_with(const Line& other, const F& f) {
+    visit_with(other, [&](const Values& x, const Values& z, int64_t j) {
 #pragma unroll
-      for (int u = 0; u < kept; ++u)
-        if (position(u) < n_) f(values_[u], other.values_[u], position(u));
-    } else {
-#pragma unroll 4
-      for (int64_t j = Group::rank(); j < n_; j += Group::kWidth) f(x_[j * step_], other.x_[j * other.step_], j);
-    }
+      for (int v = 0; v < V; ++v)
+        if (j + v < n_) f(x.v[v], z.v[v], j + v);
+    });
+  }
+  // y = f(element, its position, what `beside` has there...): each a line as this one, or null, which gives zeros.
+  template <class F, class... Beside>
+  __device__ __forceinline__ void write(T* y, const F& f, const Beside*... beside) {
+    visit([&](const Values& x, int64_t j) {
+      store(
+          y, j, [&](int v, const auto&... values) { return f(x.v[v], j + v, values.v[v]...); }, load(beside, j)...);
+    });
+  }
+  template <class F, class... Beside>
+  __device__ __forceinline__ void write_with(const Line& other, T* y, const F& f, const Beside*... beside) {
+    visit_with(other, [&](const Values& x, const Values& z, int64_t j) {
+      store(
+          y, j, [&](int v, const auto&... values) { return f(x.v[v], z.v[v], j + v, values.v[v]...); }, load(beside, j)...);
+    });
   }
 
  private:
-  static __device__ __forceinline__ int64_t position(int u) { return Group::rank() + u * Group::kWidth; }
+  static __device__ __forceinline__ int64_t position(int i) { return (Group::rank() + int64_t{i} * Group::kWidth) * V; }
+  __device__ __forceinline__ bool packs(const T* x) const {
+    return V > 1 && n_ % V == 0 && reinterpret_cast<uintptr_t>(x) % sizeof(Values) == 0;
+  }
+
+  __device__ __forceinline__ Values load(const T* x, int64_t j) const {
+    Values values{};
+    if (x == nullptr || j >= n_) return values;
+    if (packs(x)) return *reinterpret_cast<const Values*>(x + j);
+#pragma unroll
+    for (int v = 0; v < V; ++v)
+      if (j + v < n_) values.v[v] = x[(j + v) * step_];
+    return values;
+  }
+  template <class F, class... Beside>
+  __device__ __forceinline__ void store(T* y, int64_t j, const F& f, const Beside&... beside) const {
+    if (j >= n_) return;
+    Values values;
+#pragma unroll
+    for (int v = 0; v < V; ++v)
+      if (j + v < n_) values.v[v] = f(v, beside...);
+    if (packs(y)) {
+      *reinterpret_cast<Values*>(y + j) = values;
+      return;
+    }
+#pragma unroll
+    for (int v = 0; v < V; ++v)
+      if (j + v < n_) y[(j + v) * step_] = values.v[v];
+  }
+
+  template <class F>
+  __device__ __forceinline__ void visit(const F& f) const {
+    if constexpr (kept > 0) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) f(values_[i], position(i));
+    } else {
+#pragma unroll 2
+      for (int64_t j = position(0); j < n_; j += Group::kWidth * V) f(load(x_, j), j);
+    }
+  }
+  template <class F>
+  __device__ __forceinline__ void visit_with(const Line& other, const F& f) const {
+    if constexpr (kept > 0) {
+#pragma unroll
+      for (int i = 0; i < kSteps; ++i) f(values_[i], other.values_[i], position(i));
+    } else {
+#pragma unroll 2
+      for (int64_t j = position(0); j < n_; j += Group::kWidth * V) f(load(x_, j), other.load(other.x_, j), j);
+    }
+  }
 
   const T* x_;
   int64_t n_, step_;
-  T values_[kept > 0 ? kept : 1];
+  Values values_[kSteps];
 };
 
 // Elements a thread keeps at most: of doubles half as many.
 template <class T>
 inline constexpr int kMostKept = 64 / sizeof(T);
 
-// fn(Group{}, elements kept): the form for adjacent lines of n elements.
-template <class T, class Fn>
+// fn(Group{}, elements kept): the form for adjacent lines of n elements, of which a group keeps one or two at once.
+template <class T, int lines, class Fn>
 void visit_rows(int64_t n, Fn&& fn) {
-  constexpr int kMost = kMostKept<T>;
+  constexpr int kMost = kMostKept<T>, kLeast = kMost / lines;  // a thread of 1024 has 64 registers
   using Few = std::integral_constant<int, 4>;
   using Many = std::integral_constant<int, kMost>;
   if (n <= 8 * 4) return fn(Lanes<8>{}, Few{});
   if (n <= 32 * 4) return fn(Lanes<32>{}, Few{});
   if (n <= 32 * kMost) return fn(Lanes<32>{}, Many{});
   if (n <= 256 * kMost) return fn(WholeBlock<256>{}, Many{});
-  if (n <= 1024 * kMost) return fn(WholeBlock<1024>{}, Many{});
+  if (n <= 1024 * kLeast) return fn(WholeBlock<1024>{}, std::integral_constant<int, kLeast>{});
   fn(WholeBlock<1024>{}, std::integral_constant<int, 0>{});
 }
 // Of lines that lie side by side.

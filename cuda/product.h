@@ -49,7 +49,7 @@ struct Problem {
 
 template <class W>
 __device__ __forceinline__ W activate(Activation activation, W x) {
-  switch (activation) {
+  switch (opaque(activation)) {
     case Activation::Relu:
       return relu(x);
     case Activation::Tanh:
@@ -74,7 +74,7 @@ struct Output {
   Activation activation;
   bool accumulate, wide, packs;  // packs: everything is aligned to 16 bytes of W
 
-  __device__ __forceinline__ bool in_working() const { return !kIsHalf<T> || wide; }
+  __device__ __forceinline__ bool in_working() const { return !kIsHalf<T> || opaque(wide); }
 
   template <int N>
   __device__ __forceinline__ Pack<W, N> read(int64_t at) const {
@@ -100,7 +100,7 @@ struct Output {
   // The first chunk's sum is added to what C held.
   template <int N>
   __device__ __forceinline__ void begin(int64_t z, int64_t i, int64_t j, Pack<W, N>& sum) const {
-    if (!accumulate) return;
+    if (!opaque(accumulate)) return;
     const auto held = read<N>(z * c_batch + i * c_row + j);
 #pragma unroll
     for (int v = 0; v < N; ++v) sum.v[v] = held.v[v] + sum.v[v];
@@ -112,7 +112,7 @@ struct Output {
 #pragma unroll
       for (int v = 0; v < N; ++v) sum.v[v] += added.v[v];
     }
-    if (activation != Activation::None) {
+    if (opaque(activation) != Activation::None) {
 #pragma unroll
       for (int v = 0; v < N; ++v) sum.v[v] = activate(activation, sum.v[v]);
     }
@@ -121,7 +121,7 @@ struct Output {
 
   template <int N>
   __device__ __forceinline__ void put(const Problem& p, int64_t z, int64_t chunk, int64_t i, int64_t j, Pack<W, N> sum) const {
-    if (p.split) {
+    if (opaque(p.split)) {
       *reinterpret_cast<Pack<W, N>*>(partial + ((chunk * p.batch + z) * p.m + i) * p.n + j) = sum;
       return;
     }
@@ -211,23 +211,31 @@ __device__ __forceinline__ void tile_position(int64_t index, int64_t down, int64
   row = first + inside % height, column = inside / height;
 }
 
-// A thread's sums of one row.
+// A thread's sums of one row. What follows moves up and is written by the same code: one body, and no index that only run time knows.
 template <class Shape, class Columns, class T, class W>
 __device__ __forceinline__ void put_row(const Problem& p, const Output<T>& output, int64_t z, int64_t chunk, int64_t row, int64_t column,
                                         int warp_column, int lane_column, const W (&sums)[Shape::TN]) {
   constexpr int V = Columns::V;
+  W left[Shape::TN];
 #pragma unroll
+  for (int j = 0; j < Shape::TN; ++j) left[j] = sums[j];
+#pragma unroll 1
   for (int j = 0; j < Shape::TN; j += V) {
     const int64_t to = column + Columns::index(warp_column, lane_column, j);
-    if (output.packs && to + V <= p.n) {
-      Pack<W, V> pack;
+    Pack<W, V> pack;
 #pragma unroll
-      for (int v = 0; v < V; ++v) pack.v[v] = sums[j + v];
+    for (int v = 0; v < V; ++v) pack.v[v] = left[v];
+#pragma unroll
+    for (int i = 0; i + V < Shape::TN; ++i) left[i] = left[i + V];
+    if (opaque(output.packs) && to + V <= p.n) {
       output.template put<V>(p, z, chunk, row, to, pack);
-    } else {
+      continue;
+    }
+#pragma unroll 1
+    for (int v = 0; v < V && to + v < p.n; ++v) {
+      output.template put<1>(p, z, chunk, row, to + v, Pack<W, 1>{{pack.v[0]}});
 #pragma unroll
-      for (int v = 0; v < V; ++v)
-        if (to + v < p.n) output.template put<1>(p, z, chunk, row, to + v, Pack<W, 1>{{sums[j + v]}});
+      for (int i = 0; i + 1 < V; ++i) pack.v[i] = pack.v[i + 1];
     }
   }
 }
@@ -260,25 +268,24 @@ __global__ void __launch_bounds__(Shape::kThreads, 2048 / sizeof(Working<T>) / S
     for (int chunk = first; chunk < last; ++chunk) {
       W sums[TM][TN] = {};
       const int64_t begin = chunk * p.chunk, end = begin + p.chunk < p.k ? begin + p.chunk : p.k;
-      if (begin < end) {
-        feed_a.fetch(a, begin, end), feed_b.fetch(b, begin, end);
-        feed_a.store(a, a_tile[0]), feed_b.store(b, b_tile[0]);
-        __syncthreads();
-      }
-      int buffer = 0;
-      for (int64_t k = begin; k < end; k += BK) {
+      int buffer = 1;
+      // The first turn only fetches: what finds the operands may be much code, and stands here once.
+#pragma unroll 1
+      for (int64_t k = begin - BK; k < end; k += BK) {
         const bool more = k + BK < end;
         if (more) feed_a.fetch(a, k + BK, end), feed_b.fetch(b, k + BK, end);
+        if (k >= begin) {
 #pragma unroll
-        for (int step = 0; step < BK; ++step) {
-          FragmentA x;
-          FragmentB y;
-          x.load(a_tile[buffer] + step * FeedA::kRow, warp_row, lane_row);
-          y.load(b_tile[buffer] + step * FeedB::kRow, warp_column, lane_column);
+          for (int step = 0; step < BK; ++step) {
+            FragmentA x;
+            FragmentB y;
+            x.load(a_tile[buffer] + step * FeedA::kRow, warp_row, lane_row);
+            y.load(b_tile[buffer] + step * FeedB::kRow, warp_column, lane_column);
 #pragma unroll
-          for (int i = 0; i < TM; ++i)
+            for (int i = 0; i < TM; ++i)
 #pragma unroll
-            for (int j = 0; j < TN; ++j) sums[i][j] += x.v[i] * y.v[j];
+              for (int j = 0; j < TN; ++j) sums[i][j] += x.v[i] * y.v[j];
+          }
         }
         buffer ^= 1;
         if (more) feed_a.store(a, a_tile[buffer]), feed_b.store(b, b_tile[buffer]);
@@ -288,7 +295,6 @@ __global__ void __launch_bounds__(Shape::kThreads, 2048 / sizeof(Working<T>) / S
       for (int i = 0; i < TM; ++i) {
         const int64_t to_row = row + FragmentA::index(warp_row, lane_row, i);
         if (to_row < p.m) put_row<Shape, FragmentB>(p, output, z, chunk, to_row, column, warp_column, lane_column, sums[0]);
-          // The next row moves up: one body for all of them, and no index into registers that only run time knows.
 #pragma unroll
         for (int r = 0; r + 1 < TM; ++r)
 #pragma unroll

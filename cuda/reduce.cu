@@ -8,46 +8,145 @@
 namespace dnncore::cuda {
 namespace {
 
-// --- What is reduced: a value to start from, one more element, two results, and what is written ---
+// --- Where elements come from: float32 and float64 as they are, others by a switch, since a kernel for each would be most of these ---
 
 template <class T>
-using Total = std::conditional_t<kIsFloating<T>, Working<T>, uint64_t>;
-template <class T>
-using TotalOut = std::conditional_t<kIsFloating<T>, T, int64_t>;
+struct Plain {
+  using W = T;
+  static constexpr int kPack = static_cast<int>(16 / sizeof(T));
+  const T* data;
 
-template <class T>
-struct Sum {
-  using In = T;
-  using Value = Total<T>;
-  using Out = TotalOut<T>;
-  Value divisor;  // of a mean; else 1
-  explicit Sum(const ReduceArgs& args) : divisor(static_cast<Value>(args.op == ReduceOp::mean ? numel(args.reduced_shape) : 1)) {}
-  __device__ Value start() const { return 0; }
-  __device__ Value add(Value a, T x, int64_t) const { return a + static_cast<Value>(to_working(x)); }
-  __device__ Value operator()(Value a, Value b) const { return a + b; }
-  __device__ Out finish(Value a) const {
-    if constexpr (kIsFloating<T>)
-      return from_working<T>(a / divisor);
+  explicit Plain(const ReduceArgs& args) : data(static_cast<const T*>(args.x)) {}
+  __device__ W operator()(int64_t at) const { return data[at]; }
+  __device__ const void* address(int64_t at) const { return data + at; }
+  __device__ Pack<W, kPack> pack(int64_t at) const { return *reinterpret_cast<const Pack<W, kPack>*>(data + at); }
+};
+struct Halves {
+  using W = float;
+  static constexpr int kPack = 8;
+  const bfloat16* data;
+  bool brain;
+
+  explicit Halves(const ReduceArgs& args) : data(static_cast<const bfloat16*>(args.x)), brain(args.dtype == DType::BFloat16) {}
+  __device__ W value(bfloat16 x) const { return brain ? to_working(x) : to_working(float16{x.bits}); }
+  __device__ W operator()(int64_t at) const { return value(data[at]); }
+  __device__ const void* address(int64_t at) const { return data + at; }
+  __device__ Pack<W, kPack> pack(int64_t at) const {
+    const auto stored = *reinterpret_cast<const Pack<bfloat16, kPack>*>(data + at);
+    Pack<W, kPack> x;
+#pragma unroll
+    for (int j = 0; j < kPack; ++j) x.v[j] = value(stored.v[j]);
+    return x;
+  }
+};
+// Elements of any type as W, one by one.
+template <class W_>
+struct Any {
+  using W = W_;
+  static constexpr int kPack = 1;
+  const void* data;
+  DType dtype;
+
+  explicit Any(const ReduceArgs& args) : data(args.x), dtype(args.dtype) {}
+  template <class T>
+  __device__ W as(int64_t at) const {
+    const auto x = to_working(static_cast<const T*>(data)[at]);
+    if constexpr (std::is_same_v<W, bool>)
+      return x != 0;
     else
-      return static_cast<Out>(a);
+      return static_cast<W>(x);
+  }
+  __device__ W operator()(int64_t at) const {
+    switch (dtype) {
+      case DType::Int64:
+        return as<int64_t>(at);
+      case DType::Int32:
+        return as<int32_t>(at);
+      case DType::UInt8:
+        return as<uint8_t>(at);
+      case DType::Bool:
+        return as<bool>(at);
+      default:
+        break;
+    }
+    if constexpr (!std::is_same_v<W, int64_t>) {
+      switch (dtype) {
+        case DType::Float64:
+          return as<double>(at);
+        case DType::BFloat16:
+          return as<bfloat16>(at);
+        case DType::Float16:
+          return as<float16>(at);
+        default:
+          return as<float>(at);
+      }
+    }
+    return W(0);
   }
 };
 
-template <class T>
+// Where results go: in the type that W has, or in one that it stands for.
+struct Results {
+  void* data;
+  DType dtype;
+
+  template <class T>
+  __device__ void put(int64_t at, T value) const {
+    static_cast<T*>(data)[at] = value;
+  }
+  __device__ void write(int64_t at, double value) const { dtype == DType::Float64 ? put(at, value) : write(at, static_cast<float>(value)); }
+  __device__ void write(int64_t at, float value) const {
+    if (dtype == DType::Float32)
+      put(at, value);
+    else if (dtype == DType::BFloat16)
+      put(at, from_working<bfloat16>(value));
+    else
+      put(at, from_working<float16>(value));
+  }
+  __device__ void write(int64_t at, int64_t value) const {
+    if (dtype == DType::Int64)
+      put(at, value);
+    else if (dtype == DType::Int32)
+      put(at, static_cast<int32_t>(value));
+    else
+      put(at, static_cast<uint8_t>(value));
+  }
+  __device__ void write(int64_t at, bool value) const { put(at, value); }
+};
+
+// --- What is reduced: a value to start from, one more element, two results, and what is written ---
+
+// Whole numbers add up and multiply modulo 2^64.
+template <class W>
+using Total = std::conditional_t<std::is_floating_point_v<W>, W, uint64_t>;
+template <class W>
+using TotalOut = std::conditional_t<std::is_floating_point_v<W>, W, int64_t>;
+
+template <class W>
+struct Sum {
+  using Value = Total<W>;
+  W divisor;  // of a mean; else 1
+  explicit Sum(const ReduceArgs& args) : divisor(static_cast<W>(args.op == ReduceOp::mean ? numel(args.reduced_shape) : 1)) {}
+  __device__ Value start() const { return 0; }
+  __device__ Value add(Value a, W x, int64_t) const { return a + static_cast<Value>(x); }
+  __device__ Value operator()(Value a, Value b) const { return a + b; }
+  __device__ TotalOut<W> finish(Value a) const {
+    if constexpr (std::is_floating_point_v<W>)
+      return a / divisor;
+    else
+      return static_cast<int64_t>(a);
+  }
+};
+
+// Floats in float64: errors of many factors near 1 have one sign.
+template <class W>
 struct Product {
-  using In = T;
-  using Value = std::conditional_t<kIsFloating<T>, double, uint64_t>;  // errors of many factors near 1 have one sign
-  using Out = TotalOut<T>;
+  using Value = Total<W>;
   explicit Product(const ReduceArgs&) {}
   __device__ Value start() const { return 1; }
-  __device__ Value add(Value a, T x, int64_t) const { return a * static_cast<Value>(to_working(x)); }
+  __device__ Value add(Value a, W x, int64_t) const { return a * static_cast<Value>(x); }
   __device__ Value operator()(Value a, Value b) const { return a * b; }
-  __device__ Out finish(Value a) const {
-    if constexpr (kIsFloating<T>)
-      return from_working<T>(static_cast<Working<T>>(a));
-    else
-      return static_cast<Out>(a);
-  }
+  __device__ TotalOut<W> finish(Value a) const { return static_cast<TotalOut<W>>(a); }
 };
 
 template <class W>
@@ -55,22 +154,20 @@ constexpr W kLowest = std::is_floating_point_v<W> ? -std::numeric_limits<W>::inf
 template <class W>
 constexpr W kHighest = std::is_floating_point_v<W> ? std::numeric_limits<W>::infinity() : std::numeric_limits<W>::max();
 
-template <class T>
+template <class W>
 struct Extreme {
-  using In = T;
-  using Value = Working<T>;
-  using Out = T;
+  using Value = W;
   bool largest;
   explicit Extreme(const ReduceArgs& args) : largest(args.op == ReduceOp::max) {}
-  __device__ Value start() const { return largest ? kLowest<Value> : kHighest<Value>; }
-  __device__ Value add(Value a, T x, int64_t) const { return (*this)(a, to_working(x)); }
+  __device__ Value start() const { return largest ? kLowest<W> : kHighest<W>; }
+  __device__ Value add(Value a, W x, int64_t) const { return (*this)(a, x); }
   // 0 is above -0: the order that values come in, which is the layout's, leaves no trace.
   __device__ Value operator()(Value a, Value b) const {
-    if constexpr (kIsFloating<T>)
+    if constexpr (std::is_floating_point_v<W>)
       if (a == b) return std::signbit(a) != largest ? a : b;
     return a != a || (largest ? a > b : a < b) ? a : b;
   }
-  __device__ Out finish(Value a) const { return from_working<T>(a); }
+  __device__ W finish(Value a) const { return a; }
 };
 
 template <class W>
@@ -79,41 +176,31 @@ struct Place {
   int64_t position;
 };
 
-template <class T>
+template <class W>
 struct ExtremePlace {
-  using In = T;
-  using Value = Place<std::conditional_t<kIsFloating<T>, Working<T>, int64_t>>;
-  using Out = int64_t;
+  using Value = Place<W>;
   bool largest;
   explicit ExtremePlace(const ReduceArgs& args) : largest(args.op == ReduceOp::argmax) {}
-  __device__ Value start() const {
-    using W = decltype(Value::value);
-    return {largest ? kLowest<W> : kHighest<W>, std::numeric_limits<int64_t>::max()};
-  }
-  __device__ Value add(Value a, T x, int64_t position) const {
-    return (*this)(a, {static_cast<decltype(Value::value)>(to_working(x)), position});
-  }
+  __device__ Value start() const { return {largest ? kLowest<W> : kHighest<W>, std::numeric_limits<int64_t>::max()}; }
+  __device__ Value add(Value a, W x, int64_t position) const { return (*this)(a, {x, position}); }
   // Of equals, and of NaN, the first.
   __device__ Value operator()(Value a, Value b) const {
     const bool a_nan = a.value != a.value, b_nan = b.value != b.value;
-    if (a_nan != b_nan) return a_nan ? a : b;
-    if (a_nan || a.value == b.value) return a.position < b.position ? a : b;
-    return (largest ? a.value > b.value : a.value < b.value) ? a : b;
+    const bool better = largest ? a.value > b.value : a.value < b.value;
+    const bool equal = (a_nan && b_nan) || a.value == b.value;
+    return (equal ? a.position < b.position : a_nan || (!b_nan && better)) ? a : b;
   }
-  __device__ Out finish(Value a) const { return a.position; }
+  __device__ int64_t finish(Value a) const { return a.position; }
 };
 
-template <class T>
 struct Truth {
-  using In = T;
   using Value = int;
-  using Out = bool;
   bool all;
   explicit Truth(const ReduceArgs& args) : all(args.op == ReduceOp::all) {}
   __device__ Value start() const { return all; }
-  __device__ Value add(Value a, T x, int64_t) const { return (*this)(a, to_working(x) != 0); }
+  __device__ Value add(Value a, bool x, int64_t) const { return (*this)(a, x); }
   __device__ Value operator()(Value a, Value b) const { return all ? a & b : a | b; }
-  __device__ Out finish(Value a) const { return a != 0; }
+  __device__ bool finish(Value a) const { return a != 0; }
 };
 
 // --- The loops ---
@@ -127,10 +214,10 @@ struct Plan {
   bool adjacent;        // the reduced elements of a result are
 };
 
-// Elements [begin, end) by the `rank`th of `threads` threads; along one dimension in four chains.
-template <class Op, class T>
-__device__ __forceinline__ typename Op::Value take_strided(const Op& op, const Walk<1>& reduced, const T* x, int64_t begin, int64_t end,
-                                                           int rank, int threads) {
+// Elements [begin, end) from `base` on by the `rank`th of `threads` threads; along one dimension in four chains.
+template <class Op, class From>
+__device__ __forceinline__ typename Op::Value take_strided(const Op& op, const Walk<1>& reduced, const From& x, int64_t base, int64_t begin,
+                                                           int64_t end, int rank, int threads) {
   typename Op::Value found[4];
   for (auto& value : found) value = op.start();
   int64_t r = begin + rank;
@@ -138,9 +225,9 @@ __device__ __forceinline__ typename Op::Value take_strided(const Op& op, const W
     const int64_t step = reduced.strides[0][0];
 #pragma unroll 1
     for (; r + 3 * threads < end; r += 4 * threads) {
-      T values[4];
+      typename From::W values[4];
 #pragma unroll
-      for (int u = 0; u < 4; ++u) values[u] = x[(r + u * threads) * step];
+      for (int u = 0; u < 4; ++u) values[u] = x(base + (r + u * threads) * step);
 #pragma unroll
       for (int u = 0; u < 4; ++u) found[u] = op.add(found[u], values[u], r + u * threads);
     }
@@ -149,34 +236,42 @@ __device__ __forceinline__ typename Op::Value take_strided(const Op& op, const W
   for (; r < end; r += threads) {
     int64_t at[1];
     reduced.offsets(r, at);
-    const typename Op::Value next = op.add(found[0], x[at[0]], r);
+    const typename Op::Value next = op.add(found[0], x(base + at[0]), r);
     found[0] = found[1], found[1] = found[2], found[2] = found[3], found[3] = next;
   }
   return op(op(found[0], found[1]), op(found[2], found[3]));
 }
 
 // The same of adjacent and aligned elements, 16 bytes at a time.
-template <class Op, class T>
-__device__ __forceinline__ typename Op::Value take_packs(const Op& op, const T* x, int64_t begin, int64_t end, int rank, int threads) {
-  constexpr int kPack = static_cast<int>(16 / sizeof(T)), kChains = kPack < 4 ? kPack : 4;
+template <class Op, class From>
+__device__ __forceinline__ typename Op::Value take_packs(const Op& op, const From& x, int64_t base, int64_t begin, int64_t end, int rank,
+                                                         int threads) {
+  constexpr int kPack = From::kPack, kChains = kPack < 4 ? kPack : 4;
   typename Op::Value found[kChains];
   for (auto& value : found) value = op.start();
   const int64_t whole = begin + (end - begin) / kPack * kPack;
 #pragma unroll 2
   for (int64_t r = begin + rank * kPack; r < whole; r += threads * kPack) {
-    const auto pack = *reinterpret_cast<const Pack<T, kPack>*>(x + r);
+    const auto pack = x.pack(base + r);
 #pragma unroll
     for (int j = 0; j < kPack; ++j) found[j % kChains] = op.add(found[j % kChains], pack.v[j], r + j);
   }
-  if (whole + rank < end) found[0] = op.add(found[0], x[whole + rank], whole + rank);
+  if (whole + rank < end) found[0] = op.add(found[0], x(base + whole + rank), whole + rank);
   for (int c = 1; c < kChains; ++c) found[0] = op(found[0], found[c]);
   return found[0];
 }
 
-template <class Op>
-__global__ void __launch_bounds__(kBlock)
-    reduce_parts(Op op, Plan plan, const typename Op::In* x, typename Op::Out* y, typename Op::Value* partial) {
-  using T = typename Op::In;
+template <class Op, class From>
+__device__ __forceinline__ typename Op::Value take(const Op& op, const Plan& plan, const From& x, int64_t base, int64_t begin, int64_t end,
+                                                   int rank) {
+  if constexpr (From::kPack > 1)
+    if (plan.rows && plan.along >= 32 && plan.adjacent && reinterpret_cast<uintptr_t>(x.address(base + begin)) % 16 == 0)
+      return take_packs(op, x, base, begin, end, rank, plan.along);
+  return take_strided(op, plan.reduced, x, base, begin, end, rank, plan.along);
+}
+
+template <class Op, class From>
+__global__ void __launch_bounds__(kBlock) reduce_parts(Op op, Plan plan, From x, Results y, typename Op::Value* partial) {
   __shared__ typename Op::Value room[kBlock];
   const bool rows = plan.rows;
   const int thread = static_cast<int>(threadIdx.x), along = plan.along, across = plan.across;
@@ -190,11 +285,7 @@ __global__ void __launch_bounds__(kBlock)
     int64_t at[2] = {0, 0};
     if (mine) {
       plan.kept.offsets(k, at);
-      const T* const from = x + at[0];
-      if (rows && along >= 32 && plan.adjacent && reinterpret_cast<uintptr_t>(from + begin) % 16 == 0)
-        found = take_packs(op, from, begin, end, rank, along);
-      else
-        found = take_strided(op, plan.reduced, from, begin, end, rank, along);
+      found = take(op, plan, x, at[0], begin, end, rank);
     }
     if (!rows)
       found = columns_joined(found, op, across, room);
@@ -204,7 +295,7 @@ __global__ void __launch_bounds__(kBlock)
       found = block_joined(found, op, room);
     if (!mine || rank != 0) continue;
     if (plan.parts == 1)
-      y[at[1]] = op.finish(found);
+      y.write(at[1], op.finish(found));
     else
       partial[k * plan.parts + part] = found;
   }
@@ -212,8 +303,7 @@ __global__ void __launch_bounds__(kBlock)
 
 // A warp per result.
 template <class Op>
-__global__ void __launch_bounds__(kBlock)
-    reduce_partial(Op op, Walk<2> kept, int64_t parts, const typename Op::Value* partial, typename Op::Out* y) {
+__global__ void __launch_bounds__(kBlock) reduce_partial(Op op, Walk<2> kept, int64_t parts, const typename Op::Value* partial, Results y) {
   const int64_t warps = grid_threads() / 32;
   for (int64_t k = global_thread() / 32; k < kept.count; k += warps) {
     auto found = op.start();
@@ -221,7 +311,7 @@ __global__ void __launch_bounds__(kBlock)
     found = warp_joined(found, op);
     int64_t at[2];
     kept.offsets(k, at);
-    if (threadIdx.x % 32 == 0) y[at[1]] = op.finish(found);
+    if (threadIdx.x % 32 == 0) y.write(at[1], op.finish(found));
   }
 }
 
@@ -233,7 +323,7 @@ int power_of_two_from(int64_t n, int most) {
 
 constexpr int64_t kLeastPerPart = 16;  // elements of a thread
 
-template <class Op>
+template <class Op, class From>
 void run(const ReduceArgs& args, cudaStream_t stream) {
   const Op op(args);
   const bool places = args.op == ReduceOp::argmax || args.op == ReduceOp::argmin;
@@ -263,36 +353,39 @@ void run(const ReduceArgs& args, cudaStream_t stream) {
   plan.parts = split.parts;
   plan.each = (split.each + 15) / 16 * 16;  // the parts of an aligned row are aligned
   plan.parts = std::max<int64_t>(1, count > 0 ? (count + plan.each - 1) / plan.each : 1);
-  const auto* const x = static_cast<const typename Op::In*>(args.x);
-  auto* const y = static_cast<typename Op::Out*>(args.y);
+  const Results y{args.y, args.out_dtype()};
   auto* const partial = static_cast<typename Op::Value*>(args.workspace);
-  launch_grid("reduce", reduce_parts<Op>, blocks_for(groups * plan.parts, 1), kBlock, stream, 0, op, plan, x, y, partial);
+  launch_grid("reduce", reduce_parts<Op, From>, blocks_for(groups * plan.parts, 1), kBlock, stream, 0, op, plan, From(args), y, partial);
   if (plan.parts > 1)
     launch_grid("reduce", reduce_partial<Op>, blocks_for(plan.kept.count * 32), kBlock, stream, 0, op, plan.kept, plan.parts,
                 static_cast<const typename Op::Value*>(partial), y);
 }
 
+template <template <class> class Op>
+void run_each(const ReduceArgs& args, cudaStream_t stream) {
+  if (args.dtype == DType::Float32) return run<Op<float>, Plain<float>>(args, stream);
+  if (args.dtype == DType::Float64) return run<Op<double>, Plain<double>>(args, stream);
+  is_half(args.dtype) ? run<Op<float>, Halves>(args, stream) : run<Op<int64_t>, Any<int64_t>>(args, stream);
+}
+
 }  // namespace
 
 void reduce(const ReduceArgs& args, cudaStream_t stream) {
-  visit_dtype(args.dtype, [&](auto tag) {
-    using T = decltype(tag);
-    switch (args.op) {
-      case ReduceOp::sum:
-      case ReduceOp::mean:
-        return run<Sum<T>>(args, stream);
-      case ReduceOp::prod:
-        return run<Product<T>>(args, stream);
-      case ReduceOp::max:
-      case ReduceOp::min:
-        return run<Extreme<T>>(args, stream);
-      case ReduceOp::argmax:
-      case ReduceOp::argmin:
-        return run<ExtremePlace<T>>(args, stream);
-      default:
-        return run<Truth<T>>(args, stream);
-    }
-  });
+  switch (args.op) {
+    case ReduceOp::sum:
+    case ReduceOp::mean:
+      return run_each<Sum>(args, stream);
+    case ReduceOp::prod:
+      return is_floating(args.dtype) ? run<Product<double>, Any<double>>(args, stream) : run<Product<int64_t>, Any<int64_t>>(args, stream);
+    case ReduceOp::max:
+    case ReduceOp::min:
+      return run_each<Extreme>(args, stream);
+    case ReduceOp::argmax:
+    case ReduceOp::argmin:
+      return run_each<ExtremePlace>(args, stream);
+    default:
+      return run<Truth, Any<bool>>(args, stream);
+  }
 }
 
 }  // namespace dnncore::cuda

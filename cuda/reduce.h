@@ -61,7 +61,8 @@ __device__ __forceinline__ T warp_joined(T x, const Join& join, int width = 32) 
   const int lane = static_cast<int>(threadIdx.x % 32);
   for (int bits = 1; bits < width; bits *= 2) {
     const T other = shuffle_xor(x, bits);
-    x = lane & bits ? join(other, x) : join(x, other);
+    const bool upper = lane & bits;
+    x = join(upper ? other : x, upper ? x : other);
   }
   return x;
 }
@@ -86,7 +87,8 @@ __device__ __forceinline__ T columns_joined(T x, const Join& join, int across, T
   const int warps = static_cast<int>(blockDim.x / 32), lane = static_cast<int>(threadIdx.x % 32);
   for (int bits = across; bits < 32; bits *= 2) {
     const T other = shuffle_xor(x, bits);
-    x = lane & bits ? join(other, x) : join(x, other);
+    const bool upper = lane & bits;
+    x = join(upper ? other : x, upper ? x : other);
   }
   __syncthreads();
   if (lane < across) room[static_cast<int>(threadIdx.x / 32) * across + lane] = x;

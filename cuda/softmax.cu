@@ -18,12 +18,12 @@ __global__ void __launch_bounds__(Group::kThreads) softmax_lines(SoftmaxArgs arg
     if (!mine) continue;
     if (args.op == SoftmaxOp::softmax) {
       const T factor = 1 / sum.total();
-      x.each([&](T v, int64_t j) { y[j * args.inner] = std::exp(v - sum.largest) * factor; });
+      x.write(y, [&](T v, int64_t) { return std::exp(v - sum.largest) * factor; });
       continue;
     }
     const T log = std::log1p(sum.beyond_one());
     if (args.op == SoftmaxOp::log_softmax)
-      x.each([&](T v, int64_t j) { y[j * args.inner] = (v - sum.largest) - log; });
+      x.write(y, [&](T v, int64_t) { return (v - sum.largest) - log; });
     else if (Group::rank() == 0)
       *y = std::fabs(sum.largest) == std::numeric_limits<T>::infinity() ? sum.largest : sum.largest + log;
   }
@@ -43,11 +43,11 @@ __global__ void __launch_bounds__(Group::kThreads) softmax_backward_lines(Softma
     dy.each_with(y, [&](T g, T v, int64_t) { sum += logs ? g : g * v; });
     sum = Group::joined(sum, Plus{});
     T* const dx = static_cast<T*>(args.dx) + at;
-    if (mine) dy.each_with(y, [&](T g, T v, int64_t j) { dx[j * args.inner] = logs ? g - std::exp(v) * sum : v * (g - sum); });
+    if (mine) dy.write_with(y, dx, [&](T g, T v, int64_t) { return logs ? g - std::exp(v) * sum : v * (g - sum); });
   }
 }
 
-template <class Args, class Launch>
+template <int lines_kept, class Args, class Launch>
 void visit_kernels(const Args& args, const Launch& launch) {
   const int64_t lines = args.outer * args.inner;
   if (lines == 0) return;
@@ -56,7 +56,7 @@ void visit_kernels(const Args& args, const Launch& launch) {
       using Group = decltype(group);
       launch(tag, group, kept, blocks_for((lines + Group::kLines - 1) / Group::kLines, 1));
     };
-    args.inner == 1 ? visit_rows<decltype(tag)>(args.n, fn) : visit_columns<decltype(tag)>(args.n, fn);
+    args.inner == 1 ? visit_rows<decltype(tag), lines_kept>(args.n, fn) : visit_columns<decltype(tag)>(args.n, fn);
   };
   args.dtype == DType::Float64 ? with(double{}) : with(float{});
 }
@@ -64,14 +64,14 @@ void visit_kernels(const Args& args, const Launch& launch) {
 }  // namespace
 
 void softmax(const SoftmaxArgs& args, cudaStream_t stream) {
-  visit_kernels(args, [&](auto tag, auto group, auto kept, unsigned blocks) {
+  visit_kernels<1>(args, [&](auto tag, auto group, auto kept, unsigned blocks) {
     using Group = decltype(group);
     launch_grid("softmax", softmax_lines<decltype(tag), Group, decltype(kept)::value>, blocks, Group::kThreads, stream, 0, args);
   });
 }
 
 void softmax_backward(const SoftmaxBackwardArgs& args, cudaStream_t stream) {
-  visit_kernels(args, [&](auto tag, auto group, auto kept, unsigned blocks) {
+  visit_kernels<2>(args, [&](auto tag, auto group, auto kept, unsigned blocks) {
     using Group = decltype(group);
     launch_grid("softmax_backward", softmax_backward_lines<decltype(tag), Group, decltype(kept)::value>, blocks, Group::kThreads, stream, 0,
                 args);

@@ -103,28 +103,39 @@ struct AnyUnary {
   }
 };
 
-template <UnaryOp op, class T>
+template <class T, class Out>
+void run_any(const UnaryArgs& args, cudaStream_t stream) {
+  map_any("unary", stream, AnyUnary<T, Out>{args.op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
+          input<T>(args.x, args.x_strides));
+}
+
+// float32: a kernel for each op.
+template <UnaryOp op>
 void run(const UnaryArgs& args, cudaStream_t stream) {
-  using Out = Result<op, T>;
-  if constexpr (exists<op, T>())
-    map("unary", stream, Unary<op, T>{}, AnyUnary<T, Out>{op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
-        input<T>(args.x, args.x_strides));
+  using Out = Result<op, float>;
+  if constexpr (exists<op, float>())
+    map("unary", stream, Unary<op, float>{}, AnyUnary<float, Out>{op}, args.shape, static_cast<Out*>(args.y), args.y_strides,
+        input<float>(args.x, args.x_strides));
+}
+void run_float(const UnaryArgs& args, cudaStream_t stream) {
+  switch (args.op) {
+#define UNARY(name)   \
+  case UnaryOp::name: \
+    return run<UnaryOp::name>(args, stream);
+#define KERNEL(name, Args)
+#include "kernels/kernels.def"
+    default:
+      return;
+  }
 }
 
 }  // namespace
 
 void unary(const UnaryArgs& args, cudaStream_t stream) {
+  if (args.dtype == DType::Float32) return run_float(args, stream);
   visit_dtype(args.dtype, [&](auto tag) {
     using T = decltype(tag);
-    switch (args.op) {
-#define UNARY(name)   \
-  case UnaryOp::name: \
-    return run<UnaryOp::name, T>(args, stream);
-#define KERNEL(name, Args)
-#include "kernels/kernels.def"
-      default:
-        return;
-    }
+    if constexpr (!std::is_same_v<T, float>) is_predicate(args.op) ? run_any<T, bool>(args, stream) : run_any<T, T>(args, stream);
   });
 }
 
