@@ -1,5 +1,6 @@
 # The CUDA kernels as a module of their own, _cuda.so, which _core loads when a device is first asked for. AUTO builds it where both the
-# compiler and a GPU are, for that GPU; DNNCORE_CUDA_ARCHITECTURES names others, as CMake does ("75;80;86;89;90a;100;120").
+# compiler and a GPU are, for that GPU; DNNCORE_CUDA_ARCHITECTURES names others, as CMake does
+# ("75-real;80-real;86-real;89-real;90a-real;100-real;120": machine code for each, and the newest's PTX for those to come).
 set(DNNCORE_CUDA_ARCHITECTURES "" CACHE STRING "Architectures of the CUDA kernels; empty: of the GPU here")
 
 set(wanted ${DNNCORE_CUDA})
@@ -30,8 +31,10 @@ endif()
 file(GLOB cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
 set_source_files_properties(cuda/resample_table.cu PROPERTIES COMPILE_OPTIONS -fmad=false)  # the host's weights, bit for bit
 add_library(_cuda MODULE ${cuda_sources} csrc/core/shape.cpp)
-set_target_properties(_cuda PROPERTIES PREFIX "" SUFFIX ".so" CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static UNITY_BUILD OFF)
+set_target_properties(_cuda PROPERTIES PREFIX "" SUFFIX ".so" CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static UNITY_BUILD OFF
+  CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/module.map)
 target_include_directories(_cuda PRIVATE csrc)
+target_link_options(_cuda PRIVATE -Wl,--version-script=${CMAKE_CURRENT_SOURCE_DIR}/cuda/module.map)
 target_compile_definitions(_cuda PRIVATE DNNCORE_VERSION="${DNNCORE_VERSION}")
 target_compile_options(_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--expt-relaxed-constexpr -Xfatbin=-compress-all>)
 if(SKBUILD)
