@@ -73,8 +73,9 @@ class CudaModule final : public DeviceModule {
   void release(int device, void* data, size_t) noexcept override {
     if (cudaSetDevice(device) == cudaSuccess) static_cast<void>(cudaFree(data));
   }
-  void upload(int device, void* to, const void* from, size_t bytes) override {
+  void upload(int device, void* to, const void* from, size_t bytes, Wait wait) override {
     must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(device)), "to");
+    if (wait == Wait::No) return;
     // Memory that is not pinned was staged; that which is pinned may still be read.
     cudaPointerAttributes attributes{};
     if (cudaPointerGetAttributes(&attributes, from) == cudaSuccess && attributes.type == cudaMemoryTypeHost) synchronize(device);
@@ -90,7 +91,45 @@ class CudaModule final : public DeviceModule {
   }
   void clear(int device, void* data, size_t bytes) override { must(cudaMemsetAsync(data, 0, bytes, stream_of(device)), "clear"); }
   void synchronize(int device) override { must(cudaStreamSynchronize(stream_of(device)), "synchronize"); }
+  void settle(int device) override {
+    make_current(device);
+    must(cudaDeviceSynchronize(), "synchronize");
+  }
   void* stream(int device) override { return stream_of(device); }
+  bool idle(int device) override { return is_done(cudaStreamQuery(stream_of(device)), "query"); }
+
+  void* new_event(int device, bool timing) override {
+    make_current(device);
+    cudaEvent_t event = nullptr;
+    must(cudaEventCreateWithFlags(&event, timing ? cudaEventDefault : cudaEventDisableTiming), "Event");
+    return event;
+  }
+  void delete_event(int, void* event) noexcept override { static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
+  void record(int device, void* event, void* stream) override {
+    must(cudaEventRecord(static_cast<cudaEvent_t>(event), stream_or_own(device, stream)), "Event.record");
+  }
+  void wait(int device, void* event, void* stream) override {
+    must(cudaStreamWaitEvent(stream_or_own(device, stream), static_cast<cudaEvent_t>(event), 0), "Event.wait");
+  }
+  bool happened(int, void* event) override { return is_done(cudaEventQuery(static_cast<cudaEvent_t>(event)), "Event.query"); }
+  void await(int, void* event) override { must(cudaEventSynchronize(static_cast<cudaEvent_t>(event)), "Event.synchronize"); }
+  double milliseconds(int, void* from, void* to) override {
+    float found = 0;
+    must(cudaEventElapsedTime(&found, static_cast<cudaEvent_t>(from), static_cast<cudaEvent_t>(to)), "Event.elapsed_time");
+    return found;
+  }
+
+  void* allocate_pinned(size_t bytes) override {
+    void* data = nullptr;
+    const cudaError_t error = cudaHostAlloc(&data, bytes, cudaHostAllocPortable);
+    if (error == cudaErrorMemoryAllocation) {
+      static_cast<void>(cudaGetLastError());  // not a failure that stays
+      return nullptr;
+    }
+    must(error, "pin_memory");
+    return data;
+  }
+  void release_pinned(void* data) noexcept override { static_cast<void>(cudaFreeHost(data)); }
 
   const DeviceTable& table() const override { return cuda::table(); }
   void launch(int kernel, const void* args, int device) override {
@@ -114,7 +153,7 @@ class CudaModule final : public DeviceModule {
 
   void make_current(int device) {
     thread_local int current = -1;
-    if (current == device) return;
+    if (current == device && properties_.size() == 1) return;  // of several, another library may have chosen another
     must(cudaSetDevice(device), "cuda");
     current = device;
   }
@@ -126,6 +165,20 @@ class CudaModule final : public DeviceModule {
     cudaStream_t& stream = streams_[static_cast<size_t>(device)];
     if (stream == nullptr) must(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cuda");
     return stream;
+  }
+
+  cudaStream_t stream_or_own(int device, void* stream) {
+    const cudaStream_t own = stream_of(device);
+    return stream == nullptr ? own : static_cast<cudaStream_t>(stream);
+  }
+
+  bool is_done(cudaError_t error, const char* what) {
+    if (error == cudaErrorNotReady) {
+      static_cast<void>(cudaGetLastError());
+      return false;
+    }
+    must(error, what);
+    return true;
   }
 
   // A kernel that failed leaves the process's devices unusable: every later call says which it was.

@@ -31,6 +31,10 @@ def _random(*shape, seed=0):
         cuda.synchronize,
         cuda.get_device_name,
         cuda.memory_allocated,
+        cuda.mem_get_info,
+        lambda: cuda.set_device(0),
+        lambda: nn.Linear(2, 3, device="cuda"),
+        lambda: nn.Linear(2, 3).cuda(),
     ],
 )
 def test_without_a_device_every_request_says_why(request_device):
@@ -47,6 +51,7 @@ def test_names_of_devices(name):
     assert repr(dnn.device("cuda:1")) == "device(type='cuda', index=1)"
     assert str(dnn.device("cuda")) == "cuda:0"
     assert dnn.device("cuda") == dnn.device("cuda:0") == "cuda:0"
+    assert copy.deepcopy(dnn.device("cuda:1")) == pickle.loads(pickle.dumps(dnn.device("cuda:1"))) == dnn.device("cuda:1")
     assert dnn.device("cpu").index is None
 
 
@@ -98,17 +103,239 @@ def test_creation_and_conversion():
 
 
 @needs_device
-def test_mixed_devices_and_arrays_are_refused():
-    here, there = dnn.ones(3), dnn.ones(3, device="cuda")
-    with pytest.raises(ValueError, match="add: expected tensors on one device, got cuda:0 and cpu"):
-        there + here
-    with pytest.raises(TypeError, match=r"numpy: NumPy cannot read a tensor on cuda:0; use x.cpu\(\).numpy\(\)"):
-        there.numpy()
-    with pytest.raises(RuntimeError, match="cuda:7 cannot be used: there"):
+@pytest.mark.parametrize(
+    ("op", "mix"),
+    [
+        ("add", lambda a, b: a + b),
+        ("mul", lambda a, b: a.mul_(b)),
+        ("where", lambda a, b: dnn.where(a > 0, a, b)),
+        ("where", lambda a, b: dnn.where(b > 0, a, a)),
+        ("matmul", lambda a, b: a @ b),
+        ("linear", nn.functional.linear),
+        ("bmm", lambda a, b: dnn.bmm(a[None], b[None])),
+        ("cat", lambda a, b: dnn.cat([a, b])),
+        ("stack", lambda a, b: dnn.stack([a, b])),
+        ("mse_loss", nn.functional.mse_loss),
+        ("layer_norm", lambda a, b: nn.functional.layer_norm(a, (3,), b[0])),
+        ("conv2d", lambda a, b: nn.functional.conv2d(a[None, None], b[None, None])),
+        ("gather", lambda a, b: a.gather(0, b.long())),
+        ("embedding", lambda a, b: nn.functional.embedding(b.long(), a)),
+        ("cross_entropy", lambda a, b: nn.functional.cross_entropy(a, b[0].long())),
+        ("masked_fill", lambda a, b: a.masked_fill(b > 0, 1.0)),
+        ("index_select", lambda a, b: a.index_select(0, b[0].long())),
+        ("addmm", lambda a, b: dnn.addmm(a, b, b)),
+        ("einsum", lambda a, b: dnn.einsum("ij,jk->ik", a, b)),
+    ],
+)
+def test_mixed_devices_are_refused(op, mix):
+    for a, b in (("cpu", "cuda"), ("cuda", "cpu")):
+        with pytest.raises(RuntimeError, match=r"(one device|all tensors on|all parameters on)") as error:
+            mix(dnn.ones(3, 3, device=a), dnn.ones(3, 3, device=b))
+        assert "cuda" in str(error.value)
+        assert "cpu" in str(error.value) or "elsewhere" in str(error.value), error.value
+
+
+@needs_device
+def test_numbers_of_the_cpu_stand_beside_any_device():
+    there, number = dnn.ones(3, device="cuda"), dnn.tensor(2.0, requires_grad=True)
+    assert (there + number).tolist() == (number + there).tolist() == [3, 3, 3]
+    assert there.clone().mul_(number.detach()).tolist() == [2, 2, 2]
+    assert dnn.where(there > 0, number, there).tolist() == [2, 2, 2]
+    (there * number).sum().backward()
+    assert number.grad.device == "cpu"
+    assert number.grad.item() == 3
+    with pytest.raises(RuntimeError, match="add: expected tensors on one device, got cpu and cuda:0"):
+        dnn.ones(3) + there.sum()
+
+
+@needs_device
+def test_what_cannot_leave_the_device_says_how():
+    there = dnn.ones(3, device="cuda")
+    for convert in (there.numpy, there.__array__, lambda: np.asarray(there), lambda: np.add(there, 1)):
+        with pytest.raises(TypeError, match=r"NumPy cannot read a tensor on cuda:0; use x.cpu\(\).numpy\(\)"):
+            convert()
+    with pytest.raises(RuntimeError, match=r"zeros: cuda:7 cannot be used: there|allocate: cuda:7 cannot be used: there"):
         dnn.zeros(2, device="cuda:7")
-    with pytest.raises(ValueError, match="expected tensors on one device"):
+    with pytest.raises(RuntimeError, match=r"expected tensors on one device|all tensors on"):
         nn.Linear(3, 2)(there)
     assert there.tolist() == [1, 1, 1]
+
+
+@needs_device
+def test_the_host_reads_values():
+    x = dnn.arange(6.0, device="cuda").reshape(2, 3)
+    assert x[1, 2].item() == 5
+    assert float(x[1, 1]) == 4
+    assert int(x[0, 1]) == 1
+    assert bool(x[1, 0])
+    assert not x[0, 0]
+    assert [row.tolist() for row in x] == [[0, 1, 2], [3, 4, 5]]
+    assert len(x) == 2
+    assert x.tolist() == [[0, 1, 2], [3, 4, 5]]
+    assert repr(x) == "tensor([[0., 1., 2.],\n        [3., 4., 5.]], device='cuda:0')"
+    assert f"{x[0, 1].item():.1f}" == "1.0"
+    assert 4 in x
+    assert dnn.equal(x, x.clone())
+    assert dnn.allclose(x, x + 1e-9)
+    assert x.unique().numel() == 6
+    assert x.nonzero().tolist() == [[0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
+
+
+@needs_device
+def test_indices_may_come_from_the_host():
+    x = dnn.arange(6.0, device="cuda").reshape(2, 3)
+    there = dnn.tensor([1, 0], device="cuda")
+    for index in (there, there.cpu(), [1, 0], np.array([1, 0]), dnn.tensor([True, True]), x[:, 0] > -1):
+        assert x[index].device == "cuda:0"
+    assert x[there.cpu()].tolist() == x[there].tolist() == [[3, 4, 5], [0, 1, 2]]
+    assert x[:, dnn.tensor([2, 0])].tolist() == [[2, 0], [5, 3]]
+    assert x[there.cpu(), there].tolist() == [4, 0]
+    assert x[x.cpu() > 3].tolist() == [4, 5]
+    x[dnn.tensor([0])] = dnn.tensor(7.0)
+    x[1] = [8, 9, 10]
+    x[[1], 1:] = np.array([[1.0, 2.0]], np.float32)
+    assert x.tolist() == [[7, 7, 7], [8, 1, 2]]
+    with pytest.raises(RuntimeError, match="expected all tensors on cpu, got one on a CUDA device"):
+        dnn.ones(2, 3)[there]
+
+
+@needs_device
+def test_lengths_may_come_from_the_device():
+    layer = nn.LSTM(3, 4, batch_first=True).cuda()
+    x = tensor(_random(2, 5, 3))
+    packed = nn.utils.rnn.pack_padded_sequence(x.cuda(), dnn.tensor([5, 2], device="cuda"), batch_first=True)
+    found, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
+    here = layer.cpu()(nn.utils.rnn.pack_padded_sequence(x, dnn.tensor([5, 2]), batch_first=True))[0]
+    expected, _ = nn.utils.rnn.pad_packed_sequence(here, batch_first=True)
+    assert np.allclose(numbers(found.cpu()), numbers(expected), atol=1e-6)
+
+
+@needs_device
+def test_modules_move_as_they_are():
+    module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LazyLinear(2))
+    module.append(module[0])
+    before = [*module.parameters()]
+    assert module.cuda() is module
+    assert all(a is b for a, b in zip(before, module.parameters(), strict=True))
+    assert all(each.device == "cuda:0" for each in (*before, *module.buffers()))
+    assert module[0].weight is module[3].weight
+    module[2](dnn.ones(1, 4, device="cuda")).sum().backward()
+    weight = module[2].weight
+    assert weight.is_cuda
+    module.to("cpu", dnn.float64)
+    assert module[2].weight.grad.dtype == dnn.float64
+    assert module[2].weight.device == module[2].weight.grad.device == "cpu"
+    twin = copy.deepcopy(nn.Linear(2, 2, device="cuda"))
+    assert twin.weight.is_cuda
+    assert not pickle.loads(pickle.dumps(twin)).weight.is_cuda
+    assert nn.Linear(2, 2, device="cuda").to(dnn.float64).weight.device == "cuda:0"
+    assert nn.BatchNorm1d(3, device="cuda").num_batches_tracked.is_cuda
+
+
+@needs_device
+def test_a_failed_kernel_is_named():
+    if cuda.get_device_name() != "emulated device":
+        pytest.skip("kernels of a real device do not fail on request")
+    code = """
+import dnncore as dnn
+x = dnn.ones(3, device="cuda")
+try:
+    x.exp()
+except RuntimeError as error:
+    print(error)
+print((x + 1).tolist())
+"""
+    found = _ran(code, DNNCORE_EMULATOR_FAIL="unary").stdout
+    assert found == "exp: unary: an illegal memory access was encountered\n[2.0, 2.0, 2.0]\n"
+
+
+TWO = """
+import dnncore as dnn
+from dnncore import cuda, nn
+assert cuda.device_count() == 2
+x = dnn.ones(3, device="cuda:1")
+assert x.device == "cuda:1" and x.cuda(0).device == "cuda:0" and x.to("cuda").device == "cuda:0"
+assert x.cuda("cuda:1") is x and (x.cuda(0) + 1).to("cuda:1").tolist() == [2, 2, 2]
+try:
+    x + x.cuda(0)
+except RuntimeError as error:
+    assert "add: expected tensors on one device, got cuda:1 and cuda:0" in str(error)
+else:
+    raise AssertionError
+assert cuda.current_device() == 0
+with cuda.device(1):
+    assert cuda.current_device() == 1
+    assert dnn.zeros(2, device="cuda").device == "cuda:1" and nn.Linear(2, 2).cuda().weight.device == "cuda:1"
+    assert cuda.current_stream().device == "cuda:1"
+    with cuda.stream(cuda.Stream(0)):
+        assert cuda.current_device() == 0
+assert cuda.current_device() == 0
+cuda.set_device("cuda:1")
+assert cuda.current_device() == 1 and cuda.memory_allocated() == cuda.memory_allocated(1)
+import threading
+seen = []
+thread = threading.Thread(target=lambda: seen.append(cuda.current_device()))
+thread.start(), thread.join()
+assert seen == [0]
+event = cuda.Event()
+event.record()
+try:
+    event.record(cuda.Stream(0))
+except RuntimeError as error:
+    assert "the event is of cuda:1, the stream of cuda:0" in str(error)
+else:
+    raise AssertionError
+"""
+
+
+@needs_device
+def test_two_devices():
+    if cuda.device_count() < 2 and cuda.get_device_name() != "emulated device":
+        pytest.skip("there is one device")
+    _ran(TWO, DNNCORE_EMULATOR_DEVICES="2")
+
+
+def _ran(code, **environment):
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        env={**os.environ, **environment},
+        check=True,
+        timeout=120,
+        capture_output=True,
+        text=True,
+    )
+
+
+def test_devices_are_asked_for_silently():
+    code = "import dnncore as dnn; dnn.ones(2); print(dnn.cuda.is_available() == (dnn.cuda.unavailable_reason() == ''))"
+    done = _ran(code)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+@needs_device
+def test_what_a_device_is():
+    properties = cuda.get_device_properties()
+    assert set(properties) == {"name", "major", "minor", "multi_processor_count", "total_memory"}
+    assert cuda.get_device_name("cuda") == cuda.get_device_name(0) == properties["name"]
+    assert cuda.get_device_capability() == (properties["major"], properties["minor"])
+    free, total = cuda.mem_get_info()
+    assert 0 < free <= total == properties["total_memory"]
+    assert "allocated_bytes" in cuda.memory_summary()
+    cuda.manual_seed_all(4)
+    x = dnn.rand(3, device="cuda")
+    cuda.manual_seed(4)
+    assert dnn.rand(3).tolist() == x.tolist()
+    for wrong, kind, message in (
+        ("cpu", ValueError, "expected a CUDA device, got cpu"),
+        (-1, ValueError, "expected the number of a device, got -1"),
+        (1 << 70, ValueError, "expected the number of a device"),
+        (2.5, TypeError, "expected a device, its name or its number, got float"),
+        (99, RuntimeError, "cuda:99 cannot be used: there"),
+    ):
+        with pytest.raises(kind, match=message):
+            cuda.synchronize(wrong)
+    with pytest.raises(RuntimeError, match="set_device: cuda:99 cannot be used"):
+        cuda.set_device(99)
 
 
 @needs_device

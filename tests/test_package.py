@@ -28,6 +28,7 @@ OWN = {
     "callbacks",
     "capture",
     "check_gradients",
+    "cuda",
     "data",
     "metrics",
     "models",

@@ -66,6 +66,7 @@ using TensorOrNumber = std::variant<Tensor, Scalar>;  // of an elementwise funct
 py::handle dtype_object(DType dtype);
 std::optional<DType> dtype_from_python(py::handle object);  // nullopt: not a dtype at all; TypeError: one that is not supported
 std::optional<Device> device_from_python(py::handle object);
+Device cuda_device(const char* op, py::handle object);  // None: the current one; a number, a name or a device
 
 bool scalar_from_python(PyObject* object, Scalar& scalar);  // Python and NumPy numbers; ValueError beyond 64 bits
 // Numbers, tensors and NumPy arrays; false for anything else.

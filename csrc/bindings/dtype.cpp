@@ -86,7 +86,8 @@ std::optional<Device> device_from_python(py::handle object) {
   const bool is_cuda = text == "cuda" || (text.starts_with("cuda:") && text.size() > 5 && text.size() < 8 &&
                                           text.find_first_not_of("0123456789", 5) == std::string::npos);
   DNN_CHECK(is_cuda, ValueError, "device: expected 'cpu', 'cuda' or 'cuda:1', got '", text, "'");
-  return Device{DeviceType::CUDA, static_cast<int8_t>(text == "cuda" ? 0 : std::stoi(text.substr(5)))};
+  if (text == "cuda") return devices::current();
+  return Device{DeviceType::CUDA, static_cast<int8_t>(std::stoi(text.substr(5)))};
 }
 
 namespace {
@@ -203,6 +204,7 @@ void bind_dtype(py::module_& m) {
                                                   : PyUnicode_Check(other.ptr()) && other.cast<std::string>() == concat(d);
            })
       .def("__hash__", [](Device d) { return py::hash(py::str(concat(d))); })
+      .def("__reduce__", [](Device d) { return py::make_tuple(py::type::of<Device>(), py::make_tuple(concat(d))); })
       .def("__reduce__", [](const py::object& d) { return py::make_tuple(py::type::of(d), py::make_tuple(py::str(d))); })
       .def_property_readonly(
           "type", [](Device d) { return d == Device{} ? "cpu" : "cuda"; }, "The kind of device, 'cpu' or 'cuda'.")

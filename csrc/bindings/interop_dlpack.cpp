@@ -1,10 +1,11 @@
 // DLPack 1.x in both directions: versioned and legacy capsules, without copy where the layout is ours.
-// The structs are the ABI of dmlc/dlpack, include/dlpack/dlpack.h.
+// The structs are the ABI of dmlc/dlpack, include/dlpack/dlpack.h. Streams follow the array API standard.
 #include <pybind11/numpy.h>
 
 #include <memory>
 
 #include "bindings/bindings.h"
+#include "core/devices.h"
 
 namespace dnncore::bindings {
 
@@ -44,7 +45,8 @@ struct DLManagedTensorVersioned {
   DLTensor dl_tensor;
 };
 
-constexpr int32_t kCpu = 1;
+constexpr int32_t kCpu = 1, kCuda = 2, kCudaHost = 3;  // the last one is pinned memory of the host
+constexpr int64_t kLegacyStream = 1, kNoStream = -1;
 constexpr uint64_t kReadOnly = 1, kIsCopied = 2;
 constexpr DLPackVersion kVersion{1, 1};
 constexpr DLDataType kDataTypes[kDTypeCount] = {{2, 32, 1}, {2, 64, 1}, {4, 16, 1}, {2, 16, 1},
@@ -54,6 +56,19 @@ template <class Managed>
 constexpr const char* kName = std::is_same_v<Managed, DLManagedTensor> ? "dltensor" : "dltensor_versioned";
 template <class Managed>
 constexpr const char* kUsedName = std::is_same_v<Managed, DLManagedTensor> ? "used_dltensor" : "used_dltensor_versioned";
+
+DLDevice dl_device_of(Device device) { return device.type == DeviceType::CPU ? DLDevice{kCpu, 0} : DLDevice{kCuda, int32_t{device.index}}; }
+
+Device device_of(DLDevice device) {
+  if (device.device_type == kCpu || device.device_type == kCudaHost) return {};
+  DNN_CHECK(device.device_type == kCuda, ValueError, "from_dlpack: expected memory of the CPU or of a CUDA device, got DLPack device type ",
+            device.device_type);
+  DNN_CHECK(device.device_id >= 0 && device.device_id < 128, ValueError, "from_dlpack: expected the number of a device, got ",
+            device.device_id);
+  return {DeviceType::CUDA, static_cast<int8_t>(device.device_id)};
+}
+
+void* as_stream(int64_t handle) { return reinterpret_cast<void*>(static_cast<intptr_t>(handle)); }
 
 // --- Out --------------------------------------------------------------------------------------------------------------
 template <class Managed>
@@ -78,7 +93,8 @@ py::object capsule_of(const Tensor& x, bool copied) {
   exported->shape = x.shape();
   exported->strides = x.strides();
   Managed& managed = exported->managed;
-  managed.dl_tensor = {x.data(), {kCpu, 0}, x.ndim(), kDataTypes[static_cast<int>(x.dtype())], exported->shape.v, exported->strides.v, 0};
+  managed.dl_tensor = {x.data(),          dl_device_of(x.device()), x.ndim(), kDataTypes[static_cast<int>(x.dtype())],
+                       exported->shape.v, exported->strides.v,      0};
   managed.manager_ctx = exported.get();
   managed.deleter = [](Managed* self) { delete static_cast<Exported<Managed>*>(self->manager_ctx); };
   if constexpr (std::is_same_v<Managed, DLManagedTensorVersioned>) {
@@ -91,14 +107,37 @@ py::object capsule_of(const Tensor& x, bool copied) {
   return py::reinterpret_steal<py::object>(capsule);
 }
 
+// What is queued here is done before what the consumer queues on its stream from now on; None is the legacy default stream.
+void order_before(Device device, const py::object& stream) {
+  DNN_CHECK(stream.is_none() || py::isinstance<py::int_>(stream), TypeError, "__dlpack__: expected stream as an int or None, got ",
+            Py_TYPE(stream.ptr())->tp_name);
+  const int64_t handle = stream.is_none() ? kLegacyStream : stream.cast<int64_t>();
+  DNN_CHECK(handle != 0 && handle >= kNoStream, ValueError, "__dlpack__: expected stream 1, 2, -1 or a handle, got ", handle,
+            "; 0 does not say which default stream is meant");
+  if (handle == kNoStream || as_stream(handle) == devices::module("__dlpack__", device).stream(device.index)) return;
+  devices::order(device, nullptr, as_stream(handle));
+}
+
+// The tensor where the consumer wants it, and whether it is a copy.
+std::pair<Tensor, bool> placed(const Tensor& x, const std::optional<std::pair<int64_t, int64_t>>& wanted, std::optional<bool> copy) {
+  const DLDevice own = dl_device_of(x.device());
+  if (!wanted || (wanted->first == own.device_type && wanted->second == own.device_id)) {
+    const bool copied = copy.value_or(false);
+    return {copied ? ops::clone(x) : x, copied};
+  }
+  DNN_CHECK(wanted->first == kCpu && copy.value_or(true), bindings::BufferError, "__dlpack__: the tensor is on ", x.device(),
+            wanted->first == kCpu ? ", and copy=False forbids to bring it to the CPU" : " and is moved to the CPU only");
+  return {ops::to_device(x, Device{}, "__dlpack__"), true};
+}
+
 py::object to_dlpack(const Tensor& x, const py::object& stream, const std::optional<std::pair<int64_t, int64_t>>& max_version,
                      const std::optional<std::pair<int64_t, int64_t>>& dl_device, std::optional<bool> copy) {
   DNN_CHECK(!x.requires_grad(), StateError, "__dlpack__: the tensor requires grad, and the consumer would lose that; use x.detach()");
-  DNN_CHECK(stream.is_none() || (py::isinstance<py::int_>(stream) && stream.cast<int64_t>() == -1), ValueError,
-            "__dlpack__: a CPU tensor has no stream, got ", py::str(stream).cast<std::string>());
-  DNN_CHECK(!dl_device || dl_device->first == kCpu, bindings::BufferError, "__dlpack__: the tensor is on the CPU and is not moved");
-  const bool copied = copy && *copy;
-  const Tensor source = copied ? ops::clone(x.detach()) : x.detach();
+  const bool no_stream = stream.is_none() || (py::isinstance<py::int_>(stream) && stream.cast<int64_t>() == kNoStream);
+  DNN_CHECK(x.device() != Device{} || no_stream, ValueError, "__dlpack__: a CPU tensor has no stream, got ",
+            py::str(stream).cast<std::string>());
+  const auto [source, copied] = placed(x.detach(), dl_device, copy);
+  if (source.device() != Device{}) order_before(source.device(), stream);
   if (max_version && max_version->first >= 1) {
     if (source.storage()->writable()) source.storage()->mark_exported();
     return capsule_of<DLManagedTensorVersioned>(source, copied);
@@ -120,6 +159,7 @@ DType dtype_of_dlpack(DLDataType type) {
 // Sizes and strides (in elements) as announced by the producer, checked.
 struct Incoming {
   std::byte* data;
+  Device device;
   DType dtype;
   Shape shape;
   Strides strides;
@@ -127,10 +167,10 @@ struct Incoming {
 };
 
 Incoming checked(const DLTensor& t) {
-  DNN_CHECK(t.device.device_type == kCpu, ValueError, "from_dlpack: only CPU memory is supported in this build, got DLPack device type ",
-            t.device.device_type);
+  const Device device = device_of(t.device);
+  if (device != Device{}) devices::module("from_dlpack", device);
   DNN_CHECK(t.ndim >= 0 && t.ndim <= kMaxDims, ValueError, "from_dlpack: at most ", kMaxDims, " dimensions are supported, got ", t.ndim);
-  Incoming in{static_cast<std::byte*>(t.data) + t.byte_offset, dtype_of_dlpack(t.dtype), {}, {}};
+  Incoming in{static_cast<std::byte*>(t.data) + t.byte_offset, device, dtype_of_dlpack(t.dtype), {}, {}};
   for (int i = 0; i < t.ndim; ++i) in.shape.push_back(t.shape[i]);
   const int64_t count = checked_numel("from_dlpack", in.shape, static_cast<int64_t>(itemsize(in.dtype)));
   in.strides = contiguous_strides(in.shape);
@@ -157,7 +197,7 @@ Tensor copy_strided(const Incoming& in) {
 }
 
 template <class Managed>
-Tensor take_capsule(py::handle capsule, std::optional<bool> copy) {
+Tensor take_capsule(py::handle capsule, std::optional<bool> copy, bool bare) {
   auto* managed = static_cast<Managed*>(PyCapsule_GetPointer(capsule.ptr(), kName<Managed>));
   if (!managed) throw py::error_already_set();
   bool writable = true;
@@ -167,30 +207,37 @@ Tensor take_capsule(py::handle capsule, std::optional<bool> copy) {
     writable = !(managed->flags & kReadOnly);
   }
   const Incoming in = checked(managed->dl_tensor);
+  if (bare && in.device != Device{}) devices::order(in.device, as_stream(kLegacyStream), nullptr);
   const bool misaligned = reinterpret_cast<uintptr_t>(in.data) % itemsize(in.dtype) != 0;
   const bool must_copy = (in.negative || misaligned) && numel(in.shape) > 0;
+  DNN_CHECK(!must_copy || in.device == Device{}, ValueError, "from_dlpack: negative strides and misaligned memory are for the CPU, got ",
+            in.device);
   DNN_CHECK(!must_copy || copy.value_or(true), ValueError, "from_dlpack: this layout needs a copy, which copy=False forbids");
   // From here on the memory is ours to release; before, the capsule still owns it.
   if (PyCapsule_SetName(capsule.ptr(), kUsedName<Managed>) != 0) throw py::error_already_set();
   const std::shared_ptr<Managed> owner(managed, [](Managed* m) {
     if (m->deleter) m->deleter(m);
   });
-  if (numel(in.shape) == 0) return Tensor::empty(in.shape, in.dtype);
-  if (must_copy || copy.value_or(false)) return copy_strided(in);
+  if (numel(in.shape) == 0) return Tensor::empty(in.shape, in.dtype, in.device);
+  if (must_copy || (copy.value_or(false) && in.device == Device{})) return copy_strided(in);
   // A producer may be Python: its deleter runs under the GIL.
   const py::capsule keeper(new std::shared_ptr<Managed>(owner), [](void* p) { delete static_cast<std::shared_ptr<Managed>*>(p); });
   auto storage = make_ref<Storage>(in.data, static_cast<size_t>(extent(in.shape, in.strides)) * itemsize(in.dtype),
-                                   release_later(keeper.ptr()), writable && !may_overlap(in.shape, in.strides));
+                                   release_later(keeper.ptr()), writable && !may_overlap(in.shape, in.strides), in.device);
   if (storage->writable()) storage->mark_exported();
-  return Tensor(make_ref<TensorImpl>(std::move(storage), 0, in.shape, in.strides, in.dtype));
+  const Tensor shared(make_ref<TensorImpl>(std::move(storage), 0, in.shape, in.strides, in.dtype));
+  return copy.value_or(false) ? ops::clone(shared) : shared;
 }
 
-py::object request_capsule(py::handle object) {
+// The producer orders its work before ours: on the stream that we name.
+py::object request_capsule(py::handle object, Device device) {
+  py::dict arguments;
+  if (device != Device{}) arguments["stream"] = reinterpret_cast<intptr_t>(devices::module("from_dlpack", device).stream(device.index));
   try {
-    return object.attr("__dlpack__")(py::arg("max_version") = py::make_tuple(kVersion.major, kVersion.minor));
+    return object.attr("__dlpack__")(**arguments, py::arg("max_version") = py::make_tuple(kVersion.major, kVersion.minor));
   } catch (py::error_already_set& error) {
     if (!error.matches(PyExc_TypeError)) throw;
-    return object.attr("__dlpack__")();  // a producer from before version 1
+    return object.attr("__dlpack__")(**arguments);  // a producer from before version 1
   }
 }
 
@@ -198,27 +245,38 @@ py::object request_capsule(py::handle object) {
 
 Tensor tensor_from_dlpack(py::handle object, std::optional<bool> copy) {
   py::object capsule = py::reinterpret_borrow<py::object>(object);
-  if (!PyCapsule_CheckExact(object.ptr())) {
+  const bool bare = PyCapsule_CheckExact(object.ptr());
+  if (!bare) {
     DNN_CHECK(py::hasattr(object, "__dlpack__") && py::hasattr(object, "__dlpack_device__"), TypeError,
               "from_dlpack: expected an object with __dlpack__ and __dlpack_device__, got ", Py_TYPE(object.ptr())->tp_name);
-    const auto device = object.attr("__dlpack_device__")().cast<std::pair<int, int>>();
-    DNN_CHECK(device.first == kCpu, ValueError, "from_dlpack: only CPU memory is supported in this build, got DLPack device type ",
-              device.first);
-    capsule = request_capsule(object);
+    const auto [kind, number] = object.attr("__dlpack_device__")().cast<std::pair<int32_t, int32_t>>();
+    capsule = request_capsule(object, device_of({kind, number}));
   }
-  if (PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned")) return take_capsule<DLManagedTensorVersioned>(capsule, copy);
-  DNN_CHECK(PyCapsule_IsValid(capsule.ptr(), "dltensor"), ValueError, "from_dlpack: the capsule holds no tensor, or was used before");
-  return take_capsule<DLManagedTensor>(capsule, copy);
+  const bool versioned = PyCapsule_IsValid(capsule.ptr(), "dltensor_versioned");
+  DNN_CHECK(versioned || PyCapsule_IsValid(capsule.ptr(), "dltensor"), ValueError,
+            "from_dlpack: the capsule holds no tensor, or was used before");
+  return versioned ? take_capsule<DLManagedTensorVersioned>(capsule, copy, bare) : take_capsule<DLManagedTensor>(capsule, copy, bare);
 }
 
 void bind_dlpack(py::module_& m) {
   m.def(
-      "from_dlpack", [](const py::object& x, const DeviceArg&, std::optional<bool> copy) { return tensor_from_dlpack(x, copy); },
+      "from_dlpack",
+      [](const py::object& x, const DeviceArg& device, std::optional<bool> copy) {
+        const Tensor shared = tensor_from_dlpack(x, copy);
+        if (!device.device || *device.device == shared.device()) return shared;
+        DNN_CHECK(copy.value_or(true), ValueError, "from_dlpack: copy=False forbids to move the tensor from ", shared.device(), " to ",
+                  *device.device);
+        return ops::to_device(shared, *device.device, "from_dlpack");
+      },
       py::arg("x"), py::kw_only(), py::arg("device") = py::none(), py::arg("copy") = py::none(),
-      "A tensor over the memory of any CPU array that speaks DLPack; negative strides and misaligned memory are copied.");
+      "A tensor over the memory of any array of the CPU or a CUDA device that speaks DLPack; negative strides and misaligned memory are\n"
+      "copied. A bare capsule of a device holds work that is done, or queued on the legacy default stream.");
   method("__dlpack__", &to_dlpack, py::kw_only(), py::arg("stream") = py::none(), py::arg("max_version") = py::none(),
          py::arg("dl_device") = py::none(), py::arg("copy") = py::none());
-  method("__dlpack_device__", [](const Tensor&) { return py::make_tuple(kCpu, 0); });
+  method("__dlpack_device__", [](const Tensor& x) {
+    const DLDevice device = dl_device_of(x.device());
+    return py::make_tuple(device.device_type, device.device_id);
+  });
 }
 
 }  // namespace dnncore::bindings

@@ -47,7 +47,7 @@ std::vector<int64_t> numbers_of(const char* layer, const char* name, const Tenso
             x.dtype());
   DNN_CHECK(x.ndim() == 1, ValueError, layer, ": expected ", name, " of one dimension, got shape ", x.shape());
   if (Recorder* recorder = current_recorder(); recorder != nullptr && !recorder->fixes_values(x)) host_reads(layer);
-  const Tensor dense = ops::contiguous(ops::to_dtype(x.detach(), DType::Int64));
+  const Tensor dense = ops::on_host(ops::contiguous(ops::to_dtype(x.detach(), DType::Int64)));
   return {dense.data<int64_t>(), dense.data<int64_t>() + dense.numel()};
 }
 

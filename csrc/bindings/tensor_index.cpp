@@ -19,7 +19,8 @@ struct Plan {
   bool any_advanced = false, any_reversed = false;
 
   void keep(const Tensor& index = {}, bool backwards = false) {
-    advanced.push_back(index);
+    const bool moves = index.defined() && index.device() == Device{};  // positions may come from the CPU
+    advanced.push_back(moves ? ops::to_device(index, view.device(), "index") : index);
     reversed.push_back(backwards);
     any_advanced |= index.defined();
     any_reversed |= backwards;
@@ -265,7 +266,9 @@ Tensor subscript(const Tensor& x, PyObject* key) {
 void assign(const Tensor& x, PyObject* key, PyObject* value) {
   DNN_CHECK(value, TypeError, "delitem: elements of a tensor cannot be deleted");
   Scalar number;
-  const Tensor values = scalar_from_python(value, number) ? Tensor() : value_tensor(value);
+  Tensor values = scalar_from_python(value, number) ? Tensor() : value_tensor(value);
+  const bool moves = values.defined() && values.device() == Device{} && (values.ndim() == 0 || !is_tensor(value));
+  if (moves) values = ops::to_device(values, x.device(), "setitem");
   const bool records = ops::records_inplace("setitem", x, {&values});
   const NoGrad no_grad;  // the view that is written must not join the tape
   const Tensor before = records ? ops::stand_in(x) : Tensor();

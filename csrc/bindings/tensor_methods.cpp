@@ -1,6 +1,7 @@
 // Methods of Tensor: what it is, conversions, views, in-place changes. The shape ops exist as functions too.
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
+#include "core/devices.h"
 
 namespace dnncore::bindings {
 
@@ -22,6 +23,7 @@ Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
   OptionalDType dtype;
   std::optional<Device> device;
   bool copy = false;
+  Wait wait = Wait::Yes;
   MemoryFormat format = MemoryFormat::Preserve;
   const auto take = [&](py::handle argument) {
     if (argument.is_none()) return;
@@ -47,10 +49,12 @@ Tensor to(const Tensor& x, const py::args& args, const py::kwargs& kwargs) {
       format = format_from_python("to", value);
     else if (name == "dtype" || name == "device" || name == "other")
       take(value);
+    else if (name == "non_blocking")
+      wait = value.cast<bool>() ? Wait::No : Wait::Yes;
     else
-      DNN_CHECK(name == "non_blocking", TypeError, "to: unexpected keyword argument '", name, "'");
+      throw TypeError(concat("to: unexpected keyword argument '", name, "'"));
   }
-  const Tensor there = device ? ops::to_device(x, *device) : x;
+  const Tensor there = device ? ops::to_device(x, *device, "to", wait) : x;
   const Tensor result = ops::to(there, dtype.value_or(x.dtype()), format);
   return copy && result.is(x) ? ops::clone(x) : result;
 }
@@ -71,10 +75,22 @@ void bind_conversions() {
       "cpu", [](const Tensor& x) { return ops::to_device(x, Device{}); }, "The tensor on the CPU; itself if it is there.");
   method(
       "cuda",
-      [](const Tensor& x, std::optional<int> device) {
-        return ops::to_device(x, {DeviceType::CUDA, static_cast<int8_t>(std::clamp(device.value_or(0), 0, 127))});
+      [](const Tensor& x, const py::object& device, bool non_blocking) {
+        return ops::to_device(x, cuda_device("cuda", device), "cuda", non_blocking ? Wait::No : Wait::Yes);
       },
-      py::arg("device") = py::none(), "The tensor on a CUDA device, the first one where none is named; itself if it is there.");
+      py::arg("device") = py::none(), py::arg("non_blocking") = false,
+      "The tensor on a CUDA device, the current one where none is named; itself if it is there.");
+  method("pin_memory", &ops::pin_memory, "A copy in pinned memory, which devices read by themselves; itself if it is there.");
+  method("is_pinned", &ops::is_pinned, "Whether the memory is pinned.");
+  method(
+      "record_stream",
+      [](const Tensor& x, const py::object& stream) {
+        DNN_CHECK(x.device() != Device{}, StateError, "record_stream: expected a tensor on a CUDA device, got one on the CPU");
+        const auto handle = stream.attr("cuda_stream").cast<uintptr_t>();
+        const void* const own = devices::module("record_stream", x.device()).stream(x.device().index);
+        if (reinterpret_cast<const void*>(handle) != own) x.storage()->mark_exported();
+      },
+      py::arg("stream"), "Note that a stream of another library reads the memory: it is not used again before that is done.");
   method(
       "item", [](const Tensor& x) { return item_to_python("item", x); }, "The only element as a Python number.");
   method("tolist", &tensor_to_list, "Nested lists of Python numbers; a number for a 0-D tensor.");

@@ -65,7 +65,7 @@ void bind_optimizer(py::module_& m) {
       .def("outdate", &OptimizerUpdate::outdate, "Tell recorded steps that they no longer mean this update.")
       .def(
           "state",
-          [](const OptimizerUpdate& update, size_t group, size_t index) {
+          [](OptimizerUpdate& update, size_t group, size_t index) {
             py::dict found;
             for (auto& [name, value] : update.state(group, index)) found[py::str(name)] = value;
             return found;

@@ -14,6 +14,9 @@ struct Device {
   friend bool operator==(Device a, Device b) = default;
 };
 
+// For what is queued on a device.
+enum class Wait : bool { No, Yes };
+
 inline std::ostream& operator<<(std::ostream& out, Device device) {
   if (device.type == DeviceType::CPU) return out << "cpu";
   return out << "cuda:" << int{device.index};

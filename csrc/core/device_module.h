@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "core/device.h"
 #include "kernels/kernels.h"
 
 namespace dnncore {
@@ -26,7 +27,8 @@ struct DeviceProperties {
   int64_t total_bytes, free_bytes;
 };
 
-// Functions of devices 0..count()-1. Work is queued on the one stream of each and done in its order, copies too.
+// Functions of devices 0..count()-1. Work is queued on the one stream of each and done in its order, copies too. Events order it with
+// the streams of others: `stream` is a handle of theirs, null is our own.
 class DeviceModule {
  public:
   virtual ~DeviceModule() = default;
@@ -37,12 +39,26 @@ class DeviceModule {
 
   virtual void* allocate(int device, size_t bytes) = 0;  // 512-byte aligned; nullptr: no room
   virtual void release(int device, void* data, size_t bytes) noexcept = 0;
-  virtual void upload(int device, void* to, const void* from, size_t bytes) = 0;    // the source may change when it returns
+  // The source may change when it returns; not so a pinned one without waiting.
+  virtual void upload(int device, void* to, const void* from, size_t bytes, Wait wait) = 0;
   virtual void download(int device, void* to, const void* from, size_t bytes) = 0;  // returns when it is there
   virtual void copy(int device, void* to, int from_device, const void* from, size_t bytes) = 0;
   virtual void clear(int device, void* data, size_t bytes) = 0;
   virtual void synchronize(int device) = 0;  // StateError that names what failed
+  virtual void settle(int device) = 0;       // of every stream, those of other libraries too
   virtual void* stream(int device) = 0;
+  virtual bool idle(int device) = 0;  // nothing is queued
+
+  virtual void* new_event(int device, bool timing) = 0;
+  virtual void delete_event(int device, void* event) noexcept = 0;
+  virtual void record(int device, void* event, void* stream) = 0;
+  virtual void wait(int device, void* event, void* stream) = 0;  // later work of the stream, not the host
+  virtual bool happened(int device, void* event) = 0;            // also where it was never recorded
+  virtual void await(int device, void* event) = 0;
+  virtual double milliseconds(int device, void* from, void* to) = 0;
+
+  virtual void* allocate_pinned(size_t bytes) = 0;  // memory of the host that devices read by themselves; nullptr: no room
+  virtual void release_pinned(void* data) noexcept = 0;
 
   virtual const DeviceTable& table() const = 0;
   // A launch between begin and end: the device is current, and, where asked for, awaited.

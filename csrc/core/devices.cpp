@@ -3,6 +3,8 @@
 #include "core/devices.h"
 
 #include <dlfcn.h>
+#include <pthread.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -14,6 +16,7 @@
 
 #include "core/check.h"
 #include "core/free_ranges.h"
+#include "core/launch.h"
 
 namespace dnncore {
 
@@ -53,6 +56,7 @@ struct Pool {
   std::mutex lock;
   FreeRanges small, large;
   std::vector<Segment> segments;  // in the order of their addresses
+  std::vector<Range> adopted;     // of other libraries, in no order
   MemoryStats stats{};
 };
 
@@ -63,23 +67,24 @@ struct Loaded {
   std::vector<std::unique_ptr<Pool>> pools;
 };
 
-// Beside the library that this code is part of.
-std::string library_path() {
-  Dl_info self{};
-  if (dladdr(reinterpret_cast<const void*>(&library_path), &self) == 0) return {};
-  const std::string file = self.dli_fname;
-  return file.substr(0, file.rfind('/') + 1) + "_cuda.so";
+#ifdef DNNCORE_HAS_emulated
+DeviceModule* load(std::string&) { return emulated_module(); }
+#else
+// Beside the library that this code is in.
+std::string module_path() {
+  static const char here = 0;
+  Dl_info found{};
+  if (dladdr(&here, &found) == 0 || found.dli_fname == nullptr) return "_cuda.so";
+  const std::string path = found.dli_fname;
+  return path.substr(0, path.rfind('/') + 1) + "_cuda.so";
 }
 
 DeviceModule* load(std::string& reason) {
-#ifdef DNNCORE_HAS_emulated
-  static_cast<void>(reason);
-  return emulated_module();
-#else
-  const std::string path = library_path();
+  const std::string path = module_path();
   void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
   if (library == nullptr) {
-    reason = "the CUDA kernels are not installed";
+    reason =
+        access(path.c_str(), F_OK) == 0 ? concat("the CUDA kernels cannot be loaded: ", dlerror()) : "the CUDA kernels are not installed";
     return nullptr;
   }
   const auto entry = reinterpret_cast<DeviceModuleEntry>(dlsym(library, kDeviceModuleEntry));
@@ -87,10 +92,15 @@ DeviceModule* load(std::string& reason) {
   if (found != nullptr && std::string(found->version()) == DNNCORE_VERSION) return found;
   reason = concat("the CUDA kernels in ", path, " are of another version than dnncore ", DNNCORE_VERSION);
   return nullptr;
-#endif
 }
+#endif
 
-std::atomic<bool> used{false};
+std::atomic<bool> forked{false};
+std::atomic<const std::byte*> lowest{reinterpret_cast<const std::byte*>(UINTPTR_MAX)}, highest{nullptr};  // of all memory there has been
+const std::string kForked =
+    "this process was forked from one that had used it, and CUDA does not live on there; start processes by 'spawn', or before CUDA is "
+    "used";
+thread_local Device chosen{DeviceType::CUDA, 0};
 
 // Never destroyed: tensors die after static destructors have run.
 Loaded& loaded() {
@@ -101,10 +111,19 @@ Loaded& loaded() {
     result->count = result->module->count();
     if (result->count == 0) result->reason = result->module->reason();
     for (int i = 0; i < result->count; ++i) result->pools.push_back(std::make_unique<Pool>());
-    used.store(result->count > 0, std::memory_order_release);
+    detail::devices_used.store(result->count > 0, std::memory_order_release);
+    pthread_atfork(nullptr, nullptr, [] { forked.store(detail::devices_used.load()); });
     return result;
   }();
   return *found;
+}
+
+// Under the pool's lock, of any device.
+void note(const Range& range) {
+  for (const std::byte* now = lowest; range.data < now && !lowest.compare_exchange_weak(now, range.data);) {
+  }
+  for (const std::byte* now = highest; range.end() > now && !highest.compare_exchange_weak(now, range.end());) {
+  }
 }
 
 Pool& pool_of(Device device) { return *loaded().pools[static_cast<size_t>(device.index)]; }
@@ -135,6 +154,7 @@ std::byte* grow(Pool& pool, Device device, size_t bytes, bool is_small) {
   if (data == nullptr) return nullptr;
   const Segment segment{{static_cast<std::byte*>(data), wanted}};
   const auto before = [](const Segment& a, const Segment& b) { return a.whole.data < b.whole.data; };
+  note(segment.whole);
   pool.segments.insert(std::upper_bound(pool.segments.begin(), pool.segments.end(), segment, before), segment);
   pool.stats.reserved_bytes += static_cast<int64_t>(wanted);
   ++pool.stats.system_allocations;
@@ -171,15 +191,21 @@ void release_idle(Pool& pool, Device device, FreeRanges& ranges) {
 
 }  // namespace
 
-int count() { return loaded().count; }
-const std::string& reason() { return loaded().reason; }
+int count() { return forked ? 0 : loaded().count; }
+const std::string& reason() { return forked ? kForked : loaded().reason; }
 
 DeviceModule& module(const char* op, Device device) {
+  DNN_CHECK(count() > 0, StateError, op, ": ", device, " cannot be used: ", reason());
   const Loaded& found = loaded();
-  DNN_CHECK(found.count > 0, StateError, op, ": ", device, " cannot be used: ", found.reason);
   DNN_CHECK(device.index >= 0 && device.index < found.count, StateError, op, ": ", device, " cannot be used: there ",
             found.count == 1 ? "is one device" : concat("are ", found.count, " devices"));
   return *found.module;
+}
+
+Device current() { return chosen; }
+void set_current(const char* op, Device device) {
+  module(op, device);
+  chosen = device;
 }
 
 void* allocate(Device device, size_t bytes) {
@@ -207,6 +233,7 @@ void* allocate(Device device, size_t bytes) {
 }
 
 void deallocate(Device device, void* data, size_t bytes) noexcept {
+  if (forked) return;  // and somebody may have held the lock
   const size_t size = size_of(bytes);
   Pool& pool = pool_of(device);
   std::lock_guard guard(pool.lock);
@@ -242,14 +269,59 @@ bool holds(Device device, const void* data) {
   const auto* at = static_cast<const std::byte*>(data);
   const auto next = std::upper_bound(pool.segments.begin(), pool.segments.end(), at,
                                      [](const std::byte* p, const Segment& segment) { return p < segment.whole.data; });
-  return next != pool.segments.begin() && at < std::prev(next)->whole.end();
+  if (next != pool.segments.begin() && at < std::prev(next)->whole.end()) return true;
+  return std::any_of(pool.adopted.begin(), pool.adopted.end(), [&](const Range& range) { return range.data <= at && at < range.end(); });
 }
 
 bool holds(const void* data) {
-  if (!used.load(std::memory_order_acquire)) return false;
+  const auto* at = static_cast<const std::byte*>(data);
+  if (at < lowest || at >= highest || forked) return false;
   for (int i = 0; i < loaded().count; ++i)
     if (holds(Device{DeviceType::CUDA, static_cast<int8_t>(i)}, data)) return true;
   return false;
+}
+
+void adopt(Device device, const void* data, size_t bytes) {
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  pool.adopted.push_back({static_cast<std::byte*>(const_cast<void*>(data)), bytes});
+  note(pool.adopted.back());
+}
+
+// The library may hand the memory out again at once: what is queued here must have read it.
+void disown(Device device, const void* data) noexcept {
+  if (forked) return;
+  try {
+    loaded().module->synchronize(device.index);
+  } catch (const StateError&) {
+    // the device is lost, and whatever used it
+  }
+  Pool& pool = pool_of(device);
+  std::lock_guard guard(pool.lock);
+  const auto at = std::find_if(pool.adopted.begin(), pool.adopted.end(), [&](const Range& range) { return range.data == data; });
+  pool.adopted.erase(at);
+}
+
+void settle(Device device) noexcept {
+  if (forked) return;
+  try {
+    loaded().module->settle(device.index);
+  } catch (const StateError&) {
+    // the device is lost
+  }
+}
+
+void order(Device device, void* first, void* then) {
+  DeviceModule& module = devices::module("order", device);
+  void* const event = module.new_event(device.index, false);
+  try {
+    module.record(device.index, event, first);
+    module.wait(device.index, event, then);
+  } catch (...) {
+    module.delete_event(device.index, event);
+    throw;
+  }
+  module.delete_event(device.index, event);
 }
 
 }  // namespace devices

@@ -3,6 +3,8 @@
 #include <cstring>
 #include <utility>
 
+#include "core/devices.h"
+
 namespace dnncore {
 namespace {
 
@@ -23,6 +25,12 @@ void run_task_by_task(const void* args, const Tasks& tasks) {
     }
 }
 
+const void* pointer_in(const void* args, const Operand& operand) {
+  const void* pointer = nullptr;
+  std::memcpy(&pointer, static_cast<const std::byte*>(args) + operand.field, sizeof pointer);
+  return pointer;
+}
+
 void run_named(int kernel, parallel::Body body, const void* args, const Schedule& schedule, detail::Interruptible interruptible) {
   try {
     parallel::run(body, args, schedule, interruptible == detail::Interruptible::Yes);
@@ -34,6 +42,7 @@ void run_named(int kernel, parallel::Body body, const void* args, const Schedule
 }  // namespace
 
 thread_local Recorder* detail::recorder = nullptr;
+constinit std::atomic<bool> detail::devices_used{false};
 
 Recorder* set_recorder(Recorder* recorder) { return std::exchange(detail::recorder, recorder); }
 Recorder* current_recorder() { return detail::recorder; }
@@ -64,18 +73,33 @@ void run_recorded(int kernel, const char* op, const void* args, size_t size, con
   recorder->record({kernel, op, module_path, {bytes, bytes + size}, {operands, operands + count}, elements, flops});
 }
 
+void refuse_device_memory(const char* op, const void* args, const Operand* operands, size_t count) {
+  for (size_t i = 0; i < count; ++i) {
+    const void* pointer = pointer_in(args, operands[i]);
+    DNN_CHECK(operands[i].bytes == 0 || !devices::holds(pointer), StateError, op, ": expected all tensors on ", Device{},
+              ", got one on a CUDA device; move it with .to('cpu')");
+  }
+}
+
+Workspace device_workspace(int kernel, const char* op, Device device) {
+  return devices::module(op, device).table().kernels[kernel].workspace;
+}
+
 void run_on_device(int kernel, const char* op, const void* args, const Operand* operands, size_t count, Device device) {
   DeviceModule& module = devices::module(op, device);
-  DNN_CHECK(module.table().kernels[kernel].launch != nullptr, StateError, op, ": the kernel ", kernel::kNames[kernel],
-            " is not there for ", device);
+  DNN_CHECK(module.table().kernels[kernel].launch != nullptr, StateError, op, ": the kernel ", kernel::kNames[kernel], " is not there for ",
+            device);
   for (size_t i = 0; i < count; ++i) {
-    const void* pointer = nullptr;
-    std::memcpy(&pointer, static_cast<const std::byte*>(args) + operands[i].field, sizeof pointer);
-    DNN_CHECK(operands[i].bytes == 0 || devices::holds(device, pointer), ValueError, op, ": expected all tensors on ", device,
+    const void* const pointer = pointer_in(args, operands[i]);
+    DNN_CHECK(operands[i].bytes == 0 || devices::holds(device, pointer), StateError, op, ": expected all tensors on ", device,
               ", got one that is elsewhere; move it with .to('", device, "')");
   }
   if (recorder != nullptr) recorder->cannot_repeat(op, "runs on a device");
-  module.launch(kernel, args, device.index);
+  try {
+    module.launch(kernel, args, device.index);
+  } catch (const StateError& error) {  // names the kernel
+    throw StateError(concat(op, ": ", error.what()));
+  }
 }
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 // The one gate: every kernel on every device runs through launch(), which may also write down what ran.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <initializer_list>
@@ -9,7 +10,6 @@
 
 #include "core/check.h"
 #include "core/device.h"
-#include "core/devices.h"
 #include "core/dtype.h"
 #include "core/operand.h"
 #include "core/parallel.h"
@@ -106,7 +106,12 @@ struct Joined {
 };
 void run_joined_on_cpu(const Joined* launches, size_t count, Interruptible interruptible);
 extern thread_local Recorder* recorder;
+// Set when a device is used for the first time: from then on a kernel of the CPU could be given its memory.
+extern std::atomic<bool> devices_used;
+void refuse_device_memory(const char* op, const void* args, const Operand* operands, size_t count);
 // Every operand must be memory of the device.
+using Workspace = int64_t (*)(const void* args);
+Workspace device_workspace(int kernel, const char* op, Device device);
 void run_on_device(int kernel, const char* op, const void* args, const Operand* operands, size_t count, Device device);
 
 }  // namespace detail
@@ -125,7 +130,7 @@ int64_t workspace_bytes(KernelId<Args> id, const Args& args, const CpuTable& tab
 template <class Args>
 int64_t workspace_bytes(KernelId<Args> id, const Args& args, Device device) {
   if (device.type == DeviceType::CPU) return workspace_bytes(id, args, cpu::table());
-  const auto workspace = devices::module(id.name, device).table().kernels[id.index].workspace;
+  const auto workspace = detail::device_workspace(id.index, id.name, device);
   return workspace == nullptr ? 0 : workspace(&args);
 }
 
@@ -138,6 +143,10 @@ void launch(const char* op, KernelId<Args> id, const Args& args, Device device) 
   if (device.type != DeviceType::CPU) {
     const auto operands = args.operands();
     return detail::run_on_device(id.index, op, &args, operands.data(), operands.size(), device);
+  }
+  if (detail::devices_used.load(std::memory_order_relaxed)) {
+    const auto operands = args.operands();
+    detail::refuse_device_memory(op, &args, operands.data(), operands.size());
   }
   if (detail::recorder != nullptr) {
     const auto operands = args.operands();

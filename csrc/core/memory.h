@@ -55,8 +55,8 @@ class Storage : public RefCounted {
  public:
   using Deleter = std::function<void()>;
 
-  explicit Storage(size_t bytes, Device device = {});                        // owned, uninitialised
-  Storage(void* data, size_t bytes, Deleter deleter, bool writable = true);  // foreign (NumPy, DLPack)
+  explicit Storage(size_t bytes, Device device = {});                                            // owned, uninitialised
+  Storage(void* data, size_t bytes, Deleter deleter, bool writable = true, Device device = {});  // foreign (NumPy, DLPack)
   ~Storage() override;
 
   std::byte* data() const { return data_; }

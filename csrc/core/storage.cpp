@@ -25,21 +25,25 @@ Storage::Storage(size_t bytes, Device device) : bytes_(bytes), device_(device) {
   enlist();
 }
 
-Storage::Storage(void* data, size_t bytes, Deleter deleter, bool writable)
-    : data_(static_cast<std::byte*>(data)), bytes_(bytes), writable_(writable), deleter_(std::move(deleter)) {
+Storage::Storage(void* data, size_t bytes, Deleter deleter, bool writable, Device device)
+    : data_(static_cast<std::byte*>(data)), bytes_(bytes), device_(device), writable_(writable), deleter_(std::move(deleter)) {
   if (!deleter_) deleter_ = [] {};  // foreign memory that outlives us is still foreign
+  if (device != Device{}) devices::adopt(device, data, bytes);
   enlist();
 }
 
 Storage::~Storage() {
   unlist();
   if (watch_) watch_->alive_.store(false, std::memory_order_release);
-  if (foreign())
+  if (foreign()) {
+    if (device_ != Device{}) devices::disown(device_, data_);
     deleter_();
-  else if (device_.type == DeviceType::CPU)
+  } else if (device_.type == DeviceType::CPU) {
     memory::deallocate(data_, bytes_);
-  else
+  } else {
+    if (exported()) devices::settle(device_);
     devices::deallocate(device_, data_, bytes_);
+  }
 }
 
 void Storage::enlist() {

@@ -23,7 +23,7 @@ inline Saved saved(const Tensor& x) { return x.defined() ? Saved::input(x) : Sav
 inline Tensor as_float(const Tensor& x) { return x.defined() && is_half(x.dtype()) ? to_dtype(x, DType::Float32) : x; }
 
 inline void check_device(const char* op, const Tensor& x, const Tensor& z) {
-  DNN_CHECK(x.device() == z.device(), ValueError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
+  DNN_CHECK(x.device() == z.device(), StateError, op, ": expected tensors on one device, got ", x.device(), " and ", z.device());
 }
 
 inline void check_floating(const char* op, const Tensor& x) {

@@ -110,6 +110,12 @@ Tensor binary_same(BinaryOp op, const Tensor& x, const Tensor& z) {
   return y;
 }
 
+// A 0-d tensor of the CPU is a number, which may stand beside any device.
+Tensor beside(const char* op, const Tensor& x, const Tensor& other) {
+  const bool moves = x.ndim() == 0 && x.device() == Device{} && other.device() != Device{};
+  return moves ? to_device(x, other.device(), op) : x;
+}
+
 }  // namespace
 
 Tensor unary(UnaryOp op, const Tensor& x) {
@@ -133,7 +139,11 @@ void unary_(UnaryOp op, const Tensor& x) {
 }
 
 Tensor binary(BinaryOp op, const Tensor& x, const Tensor& z) {
-  check_device(name(op), x, z);
+  if (x.device() != z.device()) {
+    const Tensor a = beside(name(op), x, z), b = beside(name(op), z, x);
+    check_device(name(op), a, b);
+    return binary(op, a, b);
+  }
   const DType dtype = compute_dtype(op, result_type(x, z));
   return binary_same(op, to_dtype(x, dtype), to_dtype(z, dtype));
 }
@@ -159,6 +169,7 @@ Tensor binary(BinaryOp op, const Scalar& x, const Tensor& z) {
 }
 
 void binary_(BinaryOp op, const Tensor& x, const Tensor& z) {
+  if (x.device() != z.device() && z.ndim() == 0 && z.device() == Device{}) return binary_(op, x, beside(name(op), z, x));
   const bool records = records_inplace(name(op), x, {&z});
   check_device(name(op), x, z);
   const DType dtype = compute_dtype(op, result_type(x, z));
@@ -195,7 +206,12 @@ void binary_(BinaryOp op, const Tensor& x, const Scalar& z) {
 
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   DNN_CHECK(condition.dtype() == DType::Bool, TypeError, "where: expected a bool condition, got ", condition.dtype());
-  check_device("where", x, z);
+  if (x.device() != z.device()) {
+    const Tensor a = beside("where", x, z), b = beside("where", z, x);
+    check_device("where", a, b);
+    return where(condition, a, b);
+  }
+  check_device("where", condition, x);
   const DType dtype = result_type(x, z);
   const Tensor a = to_dtype(x, dtype), b = to_dtype(z, dtype);
   const Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());

@@ -33,7 +33,9 @@ Tensor zeros(const Shape& shape, DType dtype, Device device);
 Tensor ones(const Shape& shape, DType dtype, Device device);
 Tensor full_like(const Tensor& x, const Scalar& value, DType dtype, Device device);
 // x on `device`, itself if it is there; the gradient comes back to x's.
-Tensor to_device(const Tensor& x, Device device, const char* op = "to");
+Tensor to_device(const Tensor& x, Device device, const char* op = "to", Wait wait = Wait::Yes);  // without: if it is pinned
+bool is_pinned(const Tensor& x);
+Tensor pin_memory(const Tensor& x);
 Tensor arange(const Scalar& start, const Scalar& end, const Scalar& step, DType dtype, Device device);
 Tensor linspace(double start, double end, int64_t steps, DType dtype, Device device);
 Tensor eye(int64_t rows, int64_t columns, DType dtype, Device device);

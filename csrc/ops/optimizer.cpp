@@ -114,6 +114,7 @@ OptimizerUpdate::OptimizerUpdate(const std::string& rule) {
 
 void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Settings& settings) {
   const char* op = names_of(rule_).name;
+  follow();
   std::unordered_set<TensorImpl*> seen;
   for (const auto& group : groups_)
     for (const Entry& entry : group) seen.insert(entry.parameter.impl());
@@ -125,7 +126,7 @@ void OptimizerUpdate::add_group(const std::vector<Tensor>& parameters, const Set
   }
   const Device device = !groups_.empty() && parameter_count_ > 0 ? device_ : parameters.empty() ? Device{} : parameters[0].device();
   for (const Tensor& parameter : parameters)
-    DNN_CHECK(parameter.device() == device, ValueError, op, ": expected all parameters on ", device, ", got one on ", parameter.device());
+    DNN_CHECK(parameter.device() == device, StateError, op, ": expected all parameters on ", device, ", got one on ", parameter.device());
   host_writes();
   const OptimizerGroup group = group_of(op, settings);
   const Tensor written = table_of<OptimizerGroup>(groups_.size() + 1, op);
@@ -168,7 +169,29 @@ void OptimizerUpdate::complete_state(Entry& entry, const OptimizerGroup& setting
     entry.counters = to_device(initial_counters(rule_, settings, op), device_, op);
 }
 
+void OptimizerUpdate::follow() {
+  const char* op = names_of(rule_).name;
+  const auto at = std::find_if(groups_.begin(), groups_.end(), [](const auto& group) { return !group.empty(); });
+  if (at == groups_.end() || at->front().parameter.device() == device_) return;
+  const Device device = at->front().parameter.device();
+  for (const auto& group : groups_)
+    for (const Entry& entry : group)
+      DNN_CHECK(entry.parameter.device() == device, StateError, op, ": expected all parameters on ", device, ", got one on ",
+                entry.parameter.device());
+  host_writes();
+  const NoGrad no_grad;
+  for (auto& group : groups_)
+    for (Entry& entry : group) {
+      for (Tensor& buffer : entry.buffers)
+        if (buffer.defined()) buffer = to_device(buffer, device, op);
+      if (entry.counters.defined()) entry.counters = to_device(entry.counters, device, op);
+    }
+  settings_there_ = {};
+  device_ = device;
+}
+
 void OptimizerUpdate::prepare() {
+  follow();
   for (size_t g = 0; g < groups_.size(); ++g)
     for (Entry& entry : groups_[g]) complete_state(entry, written_[g]);
 }
@@ -183,6 +206,9 @@ int64_t OptimizerUpdate::fill_table(std::vector<Tensor>& kept) {
       if (!entry.parameter.impl()->grad) continue;
       check_parameter(op, entry.parameter);
       kept.push_back(checked_gradient(op, entry.parameter));
+      DNN_CHECK(entry.parameter.device() == device_ && kept.back().device() == device_, StateError, op,
+                ": expected parameters and gradients on ", device_, ", got a parameter of shape ", entry.parameter.shape(), " on ",
+                entry.parameter.device(), " with a gradient on ", kept.back().device());
       complete_state(entry, written_[g]);
       OptimizerSegment& segment = *std::construct_at(segments + segment_count_++);
       segment.parameter = entry.parameter.data();
@@ -199,6 +225,7 @@ int64_t OptimizerUpdate::fill_table(std::vector<Tensor>& kept) {
 }
 
 void OptimizerUpdate::step() {
+  follow();
   Recorder* recorder = current_recorder();
   const bool as_a_whole = recorder != nullptr && recorder->optimizes(*this);
   if (as_a_whole) set_recorder(nullptr);
@@ -225,13 +252,14 @@ void OptimizerUpdate::step() {
       if (entry.parameter.impl()->grad) entry.parameter.storage()->bump_version();
 }
 
-const OptimizerUpdate::Entry& OptimizerUpdate::entry(size_t group, size_t index) const {
+OptimizerUpdate::Entry& OptimizerUpdate::entry(size_t group, size_t index) {
   DNN_CHECK(group < groups_.size() && index < groups_[group].size(), IndexError, names_of(rule_).name, ": no parameter ", index,
             " in group ", group);
   return groups_[group][index];
 }
 
-OptimizerUpdate::State OptimizerUpdate::state(size_t group, size_t index) const {
+OptimizerUpdate::State OptimizerUpdate::state(size_t group, size_t index) {
+  follow();
   const Entry& found = entry(group, index);
   const RuleNames& names = names_of(rule_);
   State state;
@@ -246,7 +274,8 @@ OptimizerUpdate::State OptimizerUpdate::state(size_t group, size_t index) const 
 
 void OptimizerUpdate::set_state(size_t group, size_t index, const State& state) {
   host_writes();
-  auto& found = const_cast<Entry&>(entry(group, index));
+  follow();
+  Entry& found = entry(group, index);
   const RuleNames& names = names_of(rule_);
   const NoGrad no_grad;
   Entry fresh{.parameter = found.parameter, .buffers = {}, .counters = initial_counters(rule_, written_[group], names.name)};

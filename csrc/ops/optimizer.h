@@ -27,7 +27,7 @@ class OptimizerUpdate final : public OptimizerStep {
   void step() override;
 
   // By PyTorch's names; the tensors share memory with the state, counters are 0-D. Empty before the first update.
-  State state(size_t group, size_t index) const;
+  State state(size_t group, size_t index);
   // Complete states only. A tensor of the parameter's dtype and shape is shared, others are converted.
   void set_state(size_t group, size_t index, const State& state);
 
@@ -37,7 +37,8 @@ class OptimizerUpdate final : public OptimizerStep {
     Tensor buffers[kOptimizerBuffers];
     Tensor counters;  // float64, kOptimizerCounters values
   };
-  const Entry& entry(size_t group, size_t index) const;
+  Entry& entry(size_t group, size_t index);
+  void follow();  // where the parameters have gone
   bool needs(const OptimizerGroup& settings, int buffer) const;
   void complete_state(Entry& entry, const OptimizerGroup& settings) const;
   // The segments of this step: those with a gradient. Returns where the walk ends.

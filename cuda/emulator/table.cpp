@@ -4,6 +4,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <map>
@@ -41,8 +43,11 @@ constexpr size_t kMemory = size_t{4} << 30, kPage = 4096;
 class EmulatedModule final : public DeviceModule {
  public:
   const char* version() const override { return DNNCORE_VERSION; }
-  int count() const override { return 1; }
-  const char* reason() const override { return ""; }
+  int count() const override {
+    const char* const wanted = std::getenv("DNNCORE_EMULATOR_DEVICES");
+    return wanted == nullptr ? 1 : std::atoi(wanted);
+  }
+  const char* reason() const override { return "DNNCORE_EMULATOR_DEVICES is 0"; }
   DeviceProperties properties(int) override {
     DeviceProperties found{};
     std::strcpy(found.name, "emulated device");
@@ -69,7 +74,7 @@ class EmulatedModule final : public DeviceModule {
     held_ -= bytes;
     segments_.erase(first);
   }
-  void upload(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
+  void upload(int, void* to, const void* from, size_t bytes, Wait) override { move(to, from, bytes); }
   void download(int, void* to, const void* from, size_t bytes) override { move(to, from, bytes); }
   void copy(int, void* to, int, const void* from, size_t bytes) override { move(to, from, bytes); }
   void clear(int, void* data, size_t bytes) override {
@@ -77,14 +82,35 @@ class EmulatedModule final : public DeviceModule {
     std::memset(data, 0, bytes);
   }
   void synchronize(int) override {}
-  void* stream(int) override { return nullptr; }
+  void settle(int) override {}
+  void* stream(int device) override { return &streams_[device]; }
+  bool idle(int) override { return true; }
+
+  void* new_event(int, bool) override { return new Clock::time_point; }
+  void delete_event(int, void* event) noexcept override { delete static_cast<Clock::time_point*>(event); }
+  void record(int, void* event, void*) override { *static_cast<Clock::time_point*>(event) = Clock::now(); }
+  void wait(int, void*, void*) override {}
+  bool happened(int, void*) override { return true; }
+  void await(int, void*) override {}
+  double milliseconds(int, void* from, void* to) override {
+    return std::chrono::duration<double, std::milli>(*static_cast<Clock::time_point*>(to) - *static_cast<Clock::time_point*>(from)).count();
+  }
+
+  void* allocate_pinned(size_t bytes) override { return bytes > kMemory ? nullptr : std::aligned_alloc(512, bytes); }
+  void release_pinned(void* data) noexcept override { std::free(data); }
+
   const DeviceTable& table() const override { return cuda::table(); }
   void launch(int kernel, const void* args, int) override {
+    const char* const failing = std::getenv("DNNCORE_EMULATOR_FAIL");
+    if (failing != nullptr && std::strcmp(failing, kernel::kNames[kernel]) == 0)
+      throw StateError(concat(kernel::kNames[kernel], ": an illegal memory access was encountered"));
     const Open open(*this);
     cuda::table().kernels[kernel].launch(args, nullptr);
   }
 
  private:
+  using Clock = std::chrono::steady_clock;
+
   // All memory can be touched while one lives.
   struct Open {
     EmulatedModule& module;
@@ -106,6 +132,7 @@ class EmulatedModule final : public DeviceModule {
     std::memcpy(to, from, bytes);
   }
 
+  char streams_[128] = {};  // their addresses are the handles
   std::mutex lock_;
   std::map<void*, size_t> segments_;
   size_t held_ = 0;

@@ -225,6 +225,8 @@ class CapturedStep(Generic[P, R]):
         if self._recordings >= _RECORDINGS:
             changes = "names, modules or lengths that it reads were not as before"
             return self._eager(args, kwargs, f"{_RECORDINGS} recordings in a row could not be repeated: {changes}")
+        if any(tensor.is_cuda for tensor in tensors):
+            return self._eager(args, kwargs, "steps on a CUDA device are not recorded")
         if any(tensor.requires_grad for tensor in tensors):
             return self._eager(args, kwargs, "an argument requires grad; make it a closed-over tensor")
         if not self._lock.acquire(blocking=False):  # another thread is recording

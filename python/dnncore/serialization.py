@@ -82,7 +82,7 @@ def to_bytes(state_dict: Mapping[str, Tensor]) -> bytes:
     hashes: dict[str, str] = {}
     for name, value in state_dict.items():
         _check_entry(name, value)
-        tensor = value.detach().contiguous()
+        tensor = value.detach().cpu().contiguous()
         kept.append(tensor)
         shape = tuple(tensor.shape)
         specs[name] = safetensors.TensorSpec(
@@ -157,7 +157,7 @@ def _size(file: Any) -> int:
 def _read_tensors(file: Any, header: dict[str, Any], hashes: dict[str, str] | None, where: str) -> dict[str, Tensor]:
     tensors = {}
     for name, entry in header.items():  # in the order of their bytes, as _check_cover has it
-        tensor = _core.empty(tuple(entry["shape"]), dtype=_DTYPES[entry["dtype"]])
+        tensor = _core.empty(tuple(entry["shape"]), dtype=_DTYPES[entry["dtype"]], device="cpu")
         _read_into(file, _bytes_of(tensor), where)
         if hashes is not None and _digest(entry["dtype"], tuple(entry["shape"]), _bytes_of(tensor)) != hashes[name]:
             raise ValueError(f"load: {where} is damaged: the bytes of {name!r} do not match their hash")

@@ -15,9 +15,9 @@ from dnncore.data.collate import default_collate
 from dnncore.data.dataset import Dataset
 from dnncore.data.sampler import BatchSampler, OrderSampler, RandomSampler, SequentialSampler, check_batch_size
 
-# What PyTorch has for worker processes and copies to a GPU.
+# What PyTorch has for worker processes.
 _PYTORCH_ONLY = frozenset(
-    {"num_workers", "pin_memory", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor"}
+    {"num_workers", "timeout", "worker_init_fn", "multiprocessing_context", "prefetch_factor"}
     | {"persistent_workers", "pin_memory_device", "in_order"}
 )
 
@@ -58,14 +58,19 @@ class DataLoader:
         Whether one thread makes batches ahead of their use, with the same order and bits. When not given: for tensors that have
         to be gathered, 16 MiB or more, if `get_num_threads` leaves a core free. With True the thread also calls `transform`, and
         ``__getitem__`` and `collate_fn` of other datasets; functions of your own must then share no random state with training.
+    pin_memory : bool, default False
+        Whether the tensors of a batch are copied into pinned memory, which a GPU reads by itself:
+        ``batch.to("cuda", non_blocking=True)`` then returns before it is there.
 
     Raises
     ------
     ValueError
         If arguments exclude each other or `batch_size` is not positive.
     TypeError
-        If the dataset has no length or items, or an argument belongs to PyTorch's worker processes (``num_workers``,
-        ``pin_memory``, ...), which there are none of here.
+        If the dataset has no length or items, or an argument belongs to PyTorch's worker processes (``num_workers``, ...),
+        which there are none of here.
+    RuntimeError
+        If memory cannot be pinned, since there is no CUDA device.
 
     Examples
     --------
@@ -90,9 +95,12 @@ class DataLoader:
         transform: Callable[..., Any] | None = None,
         generator: Generator | None = None,
         prefetch: bool | None = None,
+        pin_memory: bool = False,
         **unsupported: object,
     ) -> None:
         _check_arguments(dataset, transform, prefetch, unsupported)
+        if pin_memory:
+            _core.empty(0).pin_memory()  # says why it cannot
         batch_size = check_batch_size("DataLoader", batch_size)
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
             raise ValueError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
@@ -101,7 +109,7 @@ class DataLoader:
         if sampler is None:
             sampler = RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
         self.dataset, self.collate_fn, self.transform = dataset, collate_fn, transform
-        self.generator, self.prefetch = generator, prefetch
+        self.generator, self.prefetch, self.pin_memory = generator, prefetch, pin_memory
         self.batch_sampler = batch_sampler if batch_sampler is not None else BatchSampler(sampler, batch_size, drop_last)
         self._epoch: _Epoch | None = None
         self._resumed: _Epoch | None = None
@@ -127,7 +135,8 @@ class DataLoader:
     def __iter__(self) -> Iterator[Any]:
         epoch, self._resumed = self._resumed or _Epoch(), None
         self._epoch = epoch
-        return self._walk(epoch, *self._jobs(epoch))
+        jobs, ahead = self._jobs(epoch)
+        return self._walk(epoch, (partial(_pin, job) for job in jobs) if self.pin_memory else jobs, ahead)
 
     def _walk(self, epoch: _Epoch, jobs: Iterator[_ahead.Job[Any]], ahead: bool) -> Iterator[Any]:
         for batch in (_ahead.run_ahead if ahead else _ahead.run)(jobs):
@@ -267,6 +276,22 @@ def _pays(nbytes: int) -> bool:
 def _fetch(dataset: Dataset, indices: list[int], collate: Callable[[list[Any]], Any]) -> list[Any]:
     many = getattr(dataset, "__getitems__", None)
     return [collate([dataset[i] for i in indices] if many is None else many(indices))]
+
+
+def _pin(job: _ahead.Job[Any]) -> list[Any]:
+    return [_pinned(batch) for batch in job()]
+
+
+def _pinned(batch: Any) -> Any:
+    """Return a batch with each tensor in pinned memory."""
+    if isinstance(batch, Tensor):
+        return batch.pin_memory()
+    if isinstance(batch, dict):
+        return {key: _pinned(value) for key, value in batch.items()}
+    if not isinstance(batch, (tuple, list)):
+        return batch
+    parts = [_pinned(part) for part in batch]
+    return type(batch)(*parts) if hasattr(batch, "_fields") else type(batch)(parts)
 
 
 def _change(job: _ahead.Job[Any], transform: Callable[..., Any], seed: int) -> list[Any]:
