@@ -131,7 +131,7 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outp
     if not places:
         raise TypeError(f"{cls.__name__}: expected forward() to return tensors, got {type(output).__name__}")
     tensors = [outputs[i] for i in places]
-    like = [(tensor.shape, tensor.dtype) for tensor in tensors]
+    like = [(tensor.shape, tensor.dtype, tensor.device) for tensor in tensors]
     inputs = [i for i, arg in enumerate(args) if isinstance(arg, Tensor)]
     count, wanted = len(outputs), len(args)  # run() must hold none of the outputs: they hold it
 
@@ -140,8 +140,8 @@ def _recorded(cls: type[Function], ctx: FunctionCtx, args: tuple[Any, ...], outp
             saved, ctx._saved = ctx._saved, []
             return bool(saved)
         every: list[Tensor | None] = [None] * count
-        for i, gradient, (shape, dtype) in zip(places, grads, like, strict=True):
-            every[i] = _core.zeros(*shape, dtype=dtype) if gradient is None and ctx._materialize else gradient
+        for i, gradient, (shape, dtype, device) in zip(places, grads, like, strict=True):
+            every[i] = _core.zeros(*shape, dtype=dtype, device=device) if gradient is None and ctx._materialize else gradient
         ctx._node = node
         try:
             found = cls.backward(ctx, *every)

@@ -98,7 +98,7 @@ def jacobian(func: Function, inputs: Inputs, create_graph: bool = False) -> Inpu
     found = tuple(
         _core.stack([row[j] for row in rows]).reshape(*output.shape, *leaf.shape)
         if rows
-        else _core.zeros(*output.shape, *leaf.shape, dtype=leaf.dtype)
+        else _core.zeros(*output.shape, *leaf.shape, dtype=leaf.dtype, device=leaf.device)
         for j, leaf in enumerate(leaves)
     )
     return _like(inputs, found)

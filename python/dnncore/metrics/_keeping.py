@@ -52,7 +52,7 @@ class Keeping(Metric):
         self._batches.append(batch)
 
     def _samples(self, task: str, output: Tensor, target: Tensor, sample_weight: Tensor | None) -> Samples:
-        """Check a batch and copy what will be needed of it."""
+        """Check a batch and copy what will be needed of it to the CPU."""
         op = self.name
         if task == "regression":
             check_pair(op, output, target, sample_weight)
@@ -69,7 +69,7 @@ class Keeping(Metric):
         if task != "regression" and not self.from_logits:
             refuse_non_probabilities(op, output)
         weight = None if sample_weight is None else weights_of(op, sample_weight, shape).flatten()
-        return Samples(task, output.detach().clone(), target, weight)
+        return Samples(task, output.detach().clone().cpu(), target.cpu(), None if weight is None else weight.cpu())
 
     def _whole(self) -> Samples | None:
         """Return all samples that count, or None without any; those of weight 0 do not."""

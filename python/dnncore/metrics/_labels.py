@@ -64,7 +64,7 @@ class LabelMetric(Streaming):
         if not self.from_logits:
             refuse_non_probabilities(self.name, output)
         cut = math.log(self.threshold / (1 - self.threshold)) if self.from_logits else self.threshold
-        weight = weights_of(self.name, sample_weight, tuple(output.shape))
+        weight = weights_of(self.name, sample_weight, tuple(output.shape), output.device)
         return Labels(output > cut, true, spoilt(weight, output))
 
 
@@ -103,7 +103,7 @@ def true_classes(op: str, output: Tensor, target: Tensor, ignore_index: int) -> 
         )
     if given == shape:
         _core._refuse_if(target.isnan().any(), f"{op}: expected probabilities as target, got some nan")
-        return target.argmax(1), _core.ones(positions, dtype=_core.bool)
+        return target.argmax(1), _core.ones(positions, dtype=_core.bool, device=target.device)
     if given != positions:
         fix = f"; use target.reshape{positions}" if target.numel() == math.prod(positions) else ""
         raise ValueError(f"{op}: expected class numbers of shape {positions} to match the output {shape}, got {given}{fix}")

@@ -74,7 +74,7 @@ class Accuracy(LabelMetric):
         else:
             classes = self._classes(task, output, target, sample_weight)
             right, weight = classes.predicted == classes.true, classes.weight
-        part, whole = self._totals((), ())
+        part, whole = self._totals((), (), beside=weight)
         part.add_((right * weight).sum())
         whole.add_(weight.sum())
 
@@ -134,8 +134,8 @@ class TopKAccuracy(Streaming):
             raise ValueError(
                 f"{self.name}: expected k below the number of classes {output.shape[1]}, got {self.k}: all answers would be right"
             )
-        weight = spoilt(weights_of(self.name, sample_weight, tuple(true.shape)) * kept, output.amax(1))
-        part, whole = self._totals((), ())
+        weight = spoilt(weights_of(self.name, sample_weight, tuple(true.shape), true.device) * kept, output.amax(1))
+        part, whole = self._totals((), (), beside=weight)
         part.add_(((_rank(output, true) < self.k) * weight).sum())
         whole.add_(weight.sum())
 
@@ -148,5 +148,5 @@ def _rank(scores: Tensor, true: Tensor) -> Tensor:
     """How many classes come before the true one: those with more, and those before it with as much; (N, C, ...) -> (N, ...)."""
     index = true.unsqueeze(1)
     own = scores.gather(1, index)
-    numbers = _core.arange(scores.shape[1]).reshape(-1, *[1] * (scores.ndim - 2))
+    numbers = _core.arange(scores.shape[1], device=scores.device).reshape(-1, *[1] * (scores.ndim - 2))
     return ((scores > own) | ((scores == own) & (numbers < index))).sum(1)

@@ -95,7 +95,7 @@ class ConfusionMatrix(LabelMetric):
         outside = [label for label in self.labels or () if not 0 <= label < classes.n_classes]
         if outside:
             raise ValueError(f"{self.name}: expected labels from 0 to {classes.n_classes - 1}, got {outside}")
-        (cells,) = self._totals((classes.n_classes, classes.n_classes))
+        (cells,) = self._totals((classes.n_classes, classes.n_classes), beside=classes.weight)
         self._weighted |= sample_weight is not None
         cells.view(-1).index_add_(0, classes.true * classes.n_classes + classes.predicted, classes.weight)
 
@@ -109,7 +109,7 @@ class ConfusionMatrix(LabelMetric):
         """
         if not self._state:
             raise RuntimeError(f"{self.name}: the number of classes is known after the first update()")
-        cells: NDArray[Any] = self._state[0].numpy().copy()
+        cells: NDArray[Any] = self._state[0].cpu().numpy().copy()
         if self.labels is not None:
             cells = cells[np.ix_(self.labels, self.labels)]
         if self.normalize is not None:

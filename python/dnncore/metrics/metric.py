@@ -107,8 +107,8 @@ class Streaming(Metric):
         for total in self._state:
             total.zero_()
 
-    def _totals(self, *shapes: tuple[int, ...]) -> list[Tensor]:
-        """Return the running sums, of these shapes, to add to."""
+    def _totals(self, *shapes: tuple[int, ...], beside: Tensor | None = None) -> list[Tensor]:
+        """Return the running sums, of these shapes, to add to, on the device of `beside`."""
         known = [tuple(total.shape) for total in self._state]
         if known != list(shapes):
             if any(total.any().item() for total in self._state):
@@ -117,6 +117,8 @@ class Streaming(Metric):
                     "keep the number of classes or outputs, or call reset() between"
                 )
             self._state = [_core.zeros(shape, dtype=_core.float64) for shape in shapes]
+        if beside is not None and self._state[0].device != beside.device:
+            self._state = [total.to(beside.device) for total in self._state]
         return self._state
 
 
@@ -132,10 +134,10 @@ def quotient(part: Tensor, whole: Tensor) -> float:
     return float(part.item()) / counted if counted else float("nan")
 
 
-def weights_of(op: str, sample_weight: Tensor | None, shape: tuple[int, ...]) -> Tensor:
+def weights_of(op: str, sample_weight: Tensor | None, shape: tuple[int, ...], device: _core.device | None = None) -> Tensor:
     """Return a float64 factor for each element of `shape`, whose first dimensions are those of the weights."""
     if sample_weight is None:
-        return _core.ones(shape, dtype=_core.float64)
+        return _core.ones(shape, dtype=_core.float64, device=device)
     given = tuple(sample_weight.shape)
     if not given or given != shape[: len(given)]:
         also = f" or {shape}" if len(shape) > 1 else ""

@@ -55,9 +55,9 @@ class Perplexity(Streaming):
         """Add the losses of a batch, of logits (N, C, ...) and class numbers (N, ...)."""
         task_of(self.name, "multiclass", output, target, sample_weight)
         true, kept = true_classes(self.name, output, target, self.ignore_index)
-        weight = weights_of(self.name, sample_weight, tuple(true.shape)) * kept
+        weight = weights_of(self.name, sample_weight, tuple(true.shape), true.device) * kept
         losses = F.cross_entropy(output, true.where(weight != 0, IGNORE_INDEX), reduction="none")  # 0 where nothing counts
-        part, whole = self._totals((), ())
+        part, whole = self._totals((), (), beside=weight)
         part.add_((losses.double() * weight).sum())
         whole.add_(weight.sum())
 

@@ -51,14 +51,14 @@ class _CountRate(LabelMetric):
         self._check_average(task, output)
         if task == "multilabel":
             labels = self._labels(output, target, sample_weight)
-            hits, predicted, actual, seen = self._totals(*[(output.shape[1],)] * 3, ())
+            hits, predicted, actual, seen = self._totals(*[(output.shape[1],)] * 3, (), beside=labels.weight)
             hits.add_(((labels.predicted & labels.true) * labels.weight).sum(0))
             predicted.add_((labels.predicted * labels.weight).sum(0))
             actual.add_((labels.true * labels.weight).sum(0))
             seen.add_(labels.weight.sum())
             return
         classes = self._classes(task, output, target, sample_weight)
-        hits, predicted, actual, seen = self._totals(*[(classes.n_classes,)] * 3, ())
+        hits, predicted, actual, seen = self._totals(*[(classes.n_classes,)] * 3, (), beside=classes.weight)
         hits.index_add_(0, classes.true, (classes.predicted == classes.true) * classes.weight)
         predicted.index_add_(0, classes.predicted, classes.weight)
         actual.index_add_(0, classes.true, classes.weight)
@@ -76,7 +76,7 @@ class _CountRate(LabelMetric):
         """Return the averaged value, or one per class with ``average=None``; nan before any counted sample."""
         if not self._state:
             return math.nan
-        hits, predicted, actual, seen = (total.numpy() for total in self._state)
+        hits, predicted, actual, seen = (total.cpu().numpy() for total in self._state)
         if not seen > 0:  # nothing counted, or a nan among the outputs
             return math.nan if self.average is not None else np.full(len(hits), math.nan)
         if self.average == "binary":

@@ -49,7 +49,7 @@ class _Ranking(Keeping):
         scores = self._scores(samples)
         if scores.isnan().any().item():
             return math.nan
-        weight = _core.ones(len(scores), dtype=_core.float64) if samples.weight is None else samples.weight
+        weight = _core.ones(len(scores), dtype=_core.float64, device=scores.device) if samples.weight is None else samples.weight
         return self._value(samples.task, scores, samples.target, weight)
 
     def _scores(self, samples: Samples) -> Tensor:
@@ -61,7 +61,7 @@ class _Ranking(Keeping):
         if task == "binary":
             scores, truth = scores.unsqueeze(1), target.unsqueeze(1)
         elif task == "multiclass":
-            truth = target.unsqueeze(1) == _core.arange(scores.shape[1])
+            truth = target.unsqueeze(1) == _core.arange(scores.shape[1], device=scores.device)
         else:
             truth = target
         columns = [(scores.select(1, k).contiguous(), truth.select(1, k).contiguous()) for k in range(scores.shape[1])]
@@ -200,7 +200,7 @@ class AveragePrecision(_Ranking):
 
 def _sums_before(x: Tensor) -> Tensor:
     """(M,) -> (M + 1,): the sum of the elements before each, and of all."""
-    return _core.cat([_core.zeros(1, dtype=x.dtype), x.cumsum(0)])
+    return _core.cat([_core.zeros(1, dtype=x.dtype, device=x.device), x.cumsum(0)])
 
 
 def _mean(values: Values, average: RankAverage, weight: list[float]) -> float | Values:

@@ -16,7 +16,7 @@ _TASKS = frozenset({"regression"})
 def _columns(op: str, output: Tensor, target: Tensor, sample_weight: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
     """Return output, target and weight as float64 of shape (N, K), K outputs per sample; N counts steps if weights do."""
     check_pair(op, output, target, sample_weight)
-    weight = weights_of(op, sample_weight, tuple(output.shape))
+    weight = weights_of(op, sample_weight, tuple(output.shape), output.device)
     samples = 1 if sample_weight is None else sample_weight.ndim
     shape = math.prod(output.shape[:samples]), math.prod(output.shape[samples:])
     return output.double().reshape(shape), target.double().reshape(shape), weight.reshape(shape)
@@ -37,7 +37,7 @@ class _MeanError(Streaming):
     def update(self, output: Tensor, target: Tensor, sample_weight: Tensor | None = None) -> None:
         """Add the errors of a batch."""
         output, target, weight = _columns(self.name, output, target, sample_weight)
-        part, whole = self._totals(*[(output.shape[1],)] * 2)
+        part, whole = self._totals(*[(output.shape[1],)] * 2, beside=weight)
         part.add_(_counted(weight, self._error(output - target)).sum(0))
         whole.add_(weight.sum(0))
 
@@ -178,7 +178,7 @@ class R2Score(Streaming):
         output, target, weight = _columns(self.name, output, target, sample_weight)
         if output.shape[0] == 0:
             return
-        rows, total, mean, spread, error = self._totals(*[(output.shape[1],)] * 5)
+        rows, total, mean, spread, error = self._totals(*[(output.shape[1],)] * 5, beside=weight)
         own_total, own_mean, own_spread = _moments(target, weight)
         both = total + own_total
         share = _core.where(both != 0, own_total / both, 0.0)

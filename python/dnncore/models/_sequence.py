@@ -163,7 +163,7 @@ class SequenceNetwork(nn.Module):
             raise ValueError(f"carry_state: a bidirectional {type(self).__name__} cannot read a sequence piece by piece")
         if self._memory is None:
             self._memory = {}
-        key = batch_size, self.head.weight.dtype
+        key = batch_size, self.head.weight.dtype, self.head.weight.device
         if key not in self._memory:
             self._memory[key] = self._zeros(*key)
         self._carried = self._memory[key]
@@ -171,11 +171,11 @@ class SequenceNetwork(nn.Module):
             for part in self._carried:
                 part.zero_()
 
-    def _zeros(self, batch_size: int, dtype: _core.dtype) -> State:
+    def _zeros(self, batch_size: int, dtype: _core.dtype, device: _core.device) -> State:
         layer = self.recurrent
         rows = layer.num_layers * (1 + layer.bidirectional), batch_size
         widths = [getattr(layer, "proj_size", 0) or layer.hidden_size, layer.hidden_size]
-        return tuple(_core.zeros(*rows, width, dtype=dtype) for width in widths[: 1 + isinstance(layer, nn.LSTM)])
+        return tuple(_core.zeros(*rows, width, dtype=dtype, device=device) for width in widths[: 1 + isinstance(layer, nn.LSTM)])
 
     def run(self, input: Tensor, state: State | None = None, lengths: Any = None) -> tuple[Tensor, State]:
         """Return what the recurrent layer makes of a batch.

@@ -112,7 +112,7 @@ class LeNetC3(nn.Module):
         """Return the weight (16, 6, 5, 5) with zeros where a map is not seen."""
         rows = self.weight.view(_CONNECTIONS, _KERNEL**2)
         rows = dnn.cat([rows, dnn.zeros(1, _KERNEL**2, dtype=rows.dtype)])
-        return rows.index_select(0, _places()).view(len(_TABLE), 6, _KERNEL, _KERNEL)
+        return rows.index_select(0, _places().to(rows.device)).view(len(_TABLE), 6, _KERNEL, _KERNEL)
 
     def forward(self, input: Tensor) -> Tensor:
         """Map (N, 6, H, W) to (N, 16, H - 4, W - 4)."""

@@ -168,7 +168,7 @@ class TeacherForcing(nn.Module):
         """Return one token for each place, from `right` or from `said`."""
         if not self.training or self.ratio == 1:
             return right
-        return _core.where(_core.rand(right.shape) < self.ratio, right, said)
+        return _core.where(_core.rand(right.shape, device=right.device) < self.ratio, right, said)
 
     def extra_repr(self) -> str:
         """Return the ratio."""
@@ -329,7 +329,7 @@ class EncoderDecoder(nn.Module):
 
         with evaluating(self):
             seen, state = self._read(source, lengths)
-            token = _core.full((source.shape[0], 1), start, dtype=_core.int64)
+            token = _core.full((source.shape[0], 1), start, dtype=_core.int64, device=source.device)
             found = [token]
             for _ in range(length):
                 logits, state = self._write(token, state, seen)

@@ -83,7 +83,7 @@ def _channel_dropout(op: str, input: Tensor, p: float, training: bool, inplace: 
     if p == 1:
         return _scaled(input, 0.0, inplace)
     kept = leading[input.ndim]
-    ones = _core.ones((*input.shape[:kept], *(1,) * (input.ndim - kept)), dtype=input.dtype)
+    ones = _core.ones((*input.shape[:kept], *(1,) * (input.ndim - kept)), dtype=input.dtype, device=input.device)
     return _scaled(input, _core._dropout(ones, p, True), inplace)
 
 
@@ -151,7 +151,7 @@ def _alpha_dropout(input: Tensor, shape: tuple[int, ...], p: float, inplace: boo
     if p == 1:
         return _scaled(input, 0.0, inplace)
     a = 1 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
-    keep = _core.empty(shape, dtype=input.dtype).bernoulli_(1 - p)
+    keep = _core.empty(shape, dtype=input.dtype, device=input.device).bernoulli_(1 - p)
     scale, shift = keep * a, (keep - 1) * (_ALPHA * a) + _ALPHA * a * p
     if _may_overwrite(input, inplace):
         return input.mul_(scale).add_(shift)

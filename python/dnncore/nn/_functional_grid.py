@@ -14,9 +14,9 @@ __all__ = ["affine_grid", "grid_sample"]
 def _coordinates(size: int, like: Tensor, align_corners: bool) -> Tensor:
     """Return the places of `size` elements from -1 to 1."""
     if size == 1:
-        return _core.zeros(1, dtype=like.dtype)
+        return _core.zeros(1, dtype=like.dtype, device=like.device)
     ends = 1.0 if align_corners else (size - 1) / size
-    return _core.linspace(-ends, ends, size, dtype=like.dtype)
+    return _core.linspace(-ends, ends, size, dtype=like.dtype, device=like.device)
 
 
 def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None = None) -> Tensor:
@@ -67,7 +67,9 @@ def affine_grid(theta: Tensor, size: Sequence[int], align_corners: bool | None =
         raise ValueError(f"affine_grid: expected positive sizes, got {sizes}")
     inner = sizes[2:]
     lines = [_coordinates(n, theta, bool(align_corners)) for n in inner]
-    base = _core.stack([*reversed(_core.meshgrid(*lines, indexing="ij")), _core.ones(inner, dtype=theta.dtype)], -1)
+    base = _core.stack(
+        [*reversed(_core.meshgrid(*lines, indexing="ij")), _core.ones(inner, dtype=theta.dtype, device=theta.device)], -1
+    )
     return (base.reshape(1, -1, spatial + 1) @ theta.transpose(1, 2)).reshape(sizes[0], *inner, spatial)
 
 

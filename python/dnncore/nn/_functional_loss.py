@@ -468,7 +468,7 @@ def gaussian_nll_loss(
     op = "gaussian_nll_loss"
     _check_same(op, input=input, target=target)
     if not isinstance(var, Tensor):
-        var = _core.full(input.shape, float(var), dtype=input.dtype)
+        var = _core.full(input.shape, float(var), dtype=input.dtype, device=input.device)
     shape = tuple(input.shape)
     if tuple(var.shape) == shape[:-1] and input.ndim > 0:
         var = var.unsqueeze(-1)

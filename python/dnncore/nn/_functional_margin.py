@@ -303,7 +303,7 @@ def multi_margin_loss(
     _core._refuse_if(outside, f"{op}: expected targets from 0 to {classes - 1}, got some outside")
     own = target.unsqueeze(-1)
     violation = (margin - input.gather(-1, own) + input).clamp(min=0)
-    violation = _core.where(_core.arange(classes) == own, 0.0, violation if p == 1 else violation.square())
+    violation = _core.where(_core.arange(classes, device=own.device) == own, 0.0, violation if p == 1 else violation.square())
     if weight is not None:
         _check_shape(op, "weight", weight, (classes,), "the classes")
         violation = violation * weight[own]

@@ -340,7 +340,7 @@ def local_contrast_norm(input: Tensor, size: int = 9, eps: float = 1e-5) -> Tens
     if size < 1 or size % 2 == 0:
         raise ValueError(f"local_contrast_norm: expected an odd size of at least 1, got {size}")
     weights = _gaussian(size, input)
-    inside = _blurred(_core.ones((1, 1, *input.shape[2:]), dtype=input.dtype), weights)
+    inside = _blurred(_core.ones((1, 1, *input.shape[2:]), dtype=input.dtype, device=input.device), weights)
     centred = input - _blurred(input.mean(1, keepdim=True), weights) / inside
     variance = _blurred((centred * centred).mean(1, keepdim=True), weights) / inside
     deviation = variance.clamp(min=eps * eps).sqrt()

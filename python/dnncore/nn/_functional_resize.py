@@ -277,7 +277,7 @@ def unfold(input: Tensor, kernel_size: Sizes2, dilation: Sizes2 = 1, padding: Si
     blocks = _Blocks("unfold", (h, w), kernel_size, dilation, padding, stride)
     ph, pw = blocks.padding
     planes = (_core.pad(input, (pw, pw, ph, ph)) if ph or pw else input).reshape(*lead, c, blocks.padded[0] * blocks.padded[1])
-    return planes.index_select(-1, blocks.positions()).reshape(
+    return planes.index_select(-1, blocks.positions().to(planes.device)).reshape(
         *lead, c * blocks.kernel[0] * blocks.kernel[1], blocks.blocks[0] * blocks.blocks[1]
     )
 
@@ -320,6 +320,6 @@ def fold(
         raise ValueError(f"fold: expected an input of shape (N, C * {elements}, {count}), got {tuple(input.shape)}")
     *lead, rows, _ = input.shape
     (ph, pw), (height, width) = blocks.padding, blocks.padded
-    planes = _core.zeros((*lead, rows // elements, height * width), dtype=input.dtype)
-    sums = planes.index_add(-1, blocks.positions(), input.reshape(*lead, rows // elements, elements * count))
+    planes = _core.zeros((*lead, rows // elements, height * width), dtype=input.dtype, device=input.device)
+    sums = planes.index_add(-1, blocks.positions().to(planes.device), input.reshape(*lead, rows // elements, elements * count))
     return sums.reshape(*lead, rows // elements, height, width)[..., ph : ph + h, pw : pw + w]

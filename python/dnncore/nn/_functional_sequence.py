@@ -54,4 +54,4 @@ def sequence_mask(lengths: Tensor | Sequence[int], maxlen: int | None = None, dt
     _core._refuse_if(
         ((given < 0) | (given > maxlen)).any(), f"sequence_mask: expected lengths from 0 to {maxlen}, got some outside"
     )
-    return (_core.arange(maxlen) < given.unsqueeze(-1)).to(dtype)
+    return (_core.arange(maxlen, device=given.device) < given.unsqueeze(-1)).to(dtype)

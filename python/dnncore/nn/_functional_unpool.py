@@ -75,7 +75,7 @@ def _max_unpool(
     if min(sizes) < 1:
         raise ValueError(f"{op}: an input of shape {tuple(input.shape)} leaves an output of size {sizes}")
     planes = (*lead, -1) if input.numel() else (*lead, 0)
-    flat = _core.zeros((*lead, math.prod(sizes)), dtype=input.dtype)
+    flat = _core.zeros((*lead, math.prod(sizes)), dtype=input.dtype, device=input.device)
     return flat.scatter(-1, indices.reshape(planes), input.reshape(planes)).reshape(*lead, *sizes)
 
 

@@ -59,7 +59,7 @@ class NormBase(Module):
         self.register_parameter("bias", Parameter(values()) if affine and bias else None)
         self.register_buffer("running_mean", values() if track_running_stats else None)
         self.register_buffer("running_var", values() if track_running_stats else None)
-        counter = _core.zeros((), dtype=_core.int64) if track_running_stats else None
+        counter = _core.zeros((), dtype=_core.int64, device=device) if track_running_stats else None
         self.register_buffer("num_batches_tracked", counter)
         self.reset_parameters()
 
@@ -327,7 +327,7 @@ class LazyNormBase(LazyModuleMixin, NormBase):
         if track_running_stats:
             self.running_mean = UninitializedBuffer(device=device, dtype=dtype)
             self.running_var = UninitializedBuffer(device=device, dtype=dtype)
-            self.num_batches_tracked = _core.zeros((), dtype=_core.int64)
+            self.num_batches_tracked = _core.zeros((), dtype=_core.int64, device=device)
 
     def reset_parameters(self) -> None:
         """Set initial values; nothing to do before the first call."""

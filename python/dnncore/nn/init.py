@@ -531,7 +531,7 @@ def spectral_radius_(tensor: Tensor, radius: float = 1.0) -> Tensor:
         raise ValueError(f"spectral_radius_: expected a weight of shape (H, H) or (gates * H, H), got {shape}")
     if not 0 <= radius < math.inf:
         raise ValueError(f"spectral_radius_: expected a radius of at least 0, got {radius}")
-    blocks = tensor.detach().double().numpy().reshape(-1, shape[1], shape[1])
+    blocks = tensor.detach().double().cpu().numpy().reshape(-1, shape[1], shape[1])
     if not np.isfinite(blocks).all():
         raise ValueError("spectral_radius_: expected finite values")
     found = np.abs(np.linalg.eigvals(blocks)).max(1)

@@ -348,7 +348,8 @@ class Module(HookedCalls, Stateful):
     def to(self: M, *args: Any, **kwargs: Any) -> M:
         """Move parameters, buffers and gradients, and cast the floating ones; return the module.
 
-        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, of which both are taken; integers keep their dtype.
+        ``to(dtype)``, ``to(device)``, ``to(device, dtype)`` or ``to(tensor)``, whose dtype and device are taken; integers
+        keep their dtype.
         ``memory_format`` is accepted and changes nothing: parameters keep row-major order, convolutions bring their inputs into
         channels-last order and write it in any case.
 
@@ -363,7 +364,8 @@ class Module(HookedCalls, Stateful):
 
         Notes
         -----
-        Parameters of another dtype or device are new objects, tied ones stay tied; so an optimizer is made after the move.
+        On another device parameters stay the objects they are, and so does the state of an optimizer that holds them: it follows
+        at the next step. Parameters of another dtype are new objects, tied ones stay tied; so an optimizer is made after a cast.
         ``zero_grad`` of one that was made before warns.
 
         Examples
@@ -404,9 +406,9 @@ class Module(HookedCalls, Stateful):
         """Move to the CPU; as `to`."""
         return self.to("cpu")
 
-    def cuda(self: M, device: int | None = None) -> M:
-        """Move to a CUDA device, the first where none is named; as `to`."""
-        return self.to(f"cuda:{device or 0}")
+    def cuda(self: M, device: Any = None) -> M:
+        """Move to a CUDA device, the current one where none is named; as `to`."""
+        return self.to(_core._cuda_device("cuda", device))
 
     def _cast(self: M, dtype: _core.dtype) -> M:
         return self._move(dtype, None)
@@ -476,13 +478,16 @@ def _named_device(*arguments: Any) -> _core.device | None:
 
 
 def _moved(value: Tensor, dtype: _core.dtype, device: _core.device) -> Tensor:
-    """Return a parameter or buffer with its gradient in another dtype or on another device."""
+    """Return a parameter or buffer with its gradient in another dtype, which is a new one, or on another device."""
+    if value.dtype == dtype and isinstance(value, Parameter):
+        _core._relocate(value, device)
+        return value
     if isinstance(value, UninitializedBuffer):
-        return UninitializedBuffer(dtype=dtype, persistent=value.persistent)
+        return UninitializedBuffer(device=device, dtype=dtype, persistent=value.persistent)
     if not isinstance(value, Parameter):
         return value.detach().to(device, dtype)
     if is_lazy(value):
-        moved: Parameter = UninitializedParameter(value.requires_grad, dtype=dtype)
+        moved: Parameter = UninitializedParameter(value.requires_grad, device, dtype)
     else:
         moved = Parameter(value.detach().to(device, dtype), value.requires_grad)
         moved.grad = None if value.grad is None else value.grad.detach().to(device, dtype)

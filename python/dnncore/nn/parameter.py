@@ -88,7 +88,7 @@ class Uninitialized(Tensor):
     def materialize(self, shape: Sequence[int], device: Any = None, dtype: _core.dtype | None = None) -> None:
         """Take memory of this shape, uninitialised, and become an ordinary one; the object stays the same."""
         kind = self.dtype if dtype is None else dtype
-        _core._materialize(self, _core.empty(tuple(shape), device=device, dtype=kind))
+        _core._materialize(self, _core.empty(tuple(shape), device=self.device if device is None else device, dtype=kind))
         self.__class__ = self.cls_to_become  # type: ignore[assignment]
 
     def __repr__(self) -> str:
@@ -103,7 +103,7 @@ class UninitializedParameter(Uninitialized, Parameter):
     requires_grad : bool, default True
         Whether gradients will be computed for it.
     device : device, optional
-        Where its memory will be; only the CPU.
+        Where its memory will be.
     dtype : dtype, optional
         Of the elements; float32 when not given.
 
@@ -134,7 +134,7 @@ class UninitializedBuffer(Uninitialized, Buffer):
     requires_grad : bool, default False
         Only False: a buffer is not trained.
     device : device, optional
-        Where its memory will be; only the CPU.
+        Where its memory will be.
     dtype : dtype, optional
         Of the elements; float32 when not given.
     persistent : bool, default True

@@ -13,7 +13,7 @@ _LARGEST = 0.5
 
 
 def _eye_like(x: Tensor, rows: int, columns: int) -> Tensor:
-    return _core.eye(rows, columns, dtype=x.dtype)
+    return _core.eye(rows, columns, dtype=x.dtype, device=x.device)
 
 
 def skew(x: Tensor) -> Tensor:

@@ -39,7 +39,7 @@ def _norm(x: Tensor, order: float) -> Tensor:
     size = x.abs()
     if math.isinf(order):
         if x.numel() == 0:
-            return _core.zeros((), dtype=x.dtype)
+            return _core.zeros((), dtype=x.dtype, device=x.device)
         return size.amax() if order > 0 else size.amin()
     return size.sum() if order == 1 else size.pow(order).sum().pow(1 / order)
 

@@ -238,10 +238,10 @@ class _Orthogonal(Module):
         if tuple(value.shape) != self.shape:
             raise ValueError(f"orthogonal: expected a tensor of shape {self.shape}, got {tuple(value.shape)}")
         wide = value.shape[-2] < value.shape[-1]
-        tall = (value.mT if wide else value).detach().double().numpy()
+        tall = (value.mT if wide else value).detach().double().cpu().numpy()
         if self.use_trivialization:
             self.base = _tensor_like(value, self._whole(tall, 10 * tall.shape[-2] * _EPSILON[value.dtype]))
-            return -_core.eye(*self.shape[-2:], dtype=value.dtype).expand(self.shape).clone()
+            return -_core.eye(*self.shape[-2:], dtype=value.dtype, device=value.device).expand(self.shape).clone()
         if self.orthogonal_map != "householder":
             raise NotImplementedError(
                 f"orthogonal: {self.orthogonal_map!r} without use_trivialization cannot be set to a value; "

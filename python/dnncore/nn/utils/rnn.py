@@ -104,7 +104,7 @@ class PackedSequence(_Packed):
 
 
 def _whole_numbers(op: str, name: str, values: Sequence[int] | Tensor) -> np.ndarray:
-    found = values.detach().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    found = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
     if found.size == 0:
         found = found.astype(np.int64)
     if not np.issubdtype(found.dtype, np.integer):
@@ -154,7 +154,7 @@ def _spread(op: str, data: Tensor, rows: np.ndarray, shape: tuple[int, ...], val
     if not isinstance(value, Real):
         raise TypeError(f"{op}: expected padding_value as a number, got {type(value).__name__}")
     total = shape[0] * shape[1]
-    padded = _core.full((total, *shape[2:]), value, dtype=data.dtype)
+    padded = _core.full((total, *shape[2:]), value, dtype=data.dtype, device=data.device)
     return padded.index_copy(0, _integers(rows), data).reshape(shape)
 
 
