@@ -22,7 +22,7 @@ def main() -> None:
 
 @main.command()
 def info() -> None:
-    """Show version, CPU, instruction sets, threads, memory and extras."""
+    """Show version, CPU, instruction sets, threads, memory, GPUs (or why none is used) and extras."""
     from dnncore.cli.info import report
 
     click.echo(report())
@@ -101,6 +101,20 @@ class _Data(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic
         raise click.BadParameter(f"expected {', '.join(self._forms)}, got {value!r}{hint}", ctx=ctx, param=param)
 
 
+class _Device(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # generic in some versions
+    """``cpu``, ``cuda``, ``cuda:1`` or ``auto``."""
+
+    name = "device"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        kind, colon, number = value.partition(":")
+        if value in ("cpu", "cuda", "auto") or (kind == "cuda" and colon and number.isdecimal()):
+            return value
+        raise click.BadParameter(f"expected cpu, cuda, cuda:1 or auto, got {value!r}", ctx=ctx, param=param)
+
+
+_DEVICE = _Device()
+
 _Decorator = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -137,6 +151,12 @@ def _of_steps(usual: str = "sgd", rates: str = "0.05 with sgd, 0.001 with adam")
         ),
         click.option("--seed", type=click.IntRange(min=0), default=0, help="Fixes initial weights and the order of samples."),
         click.option("--threads", type=click.IntRange(min=1), default=None, help="Threads to use; results do not depend on it."),
+        click.option(
+            "--device",
+            type=_DEVICE,
+            default="cpu",
+            help="Where to train: cpu, cuda, cuda:1, or auto, which takes the one where a step is faster.",
+        ),
     )
 
 
@@ -174,12 +194,12 @@ def mlp(**options: object) -> None:
     The folder gets model.json with its weights (what `evaluate`, `predict` and dnncore.Model.load read), run.json with settings,
     history and held-out results, and curve.png. Ctrl-C ends after the current batch and saves what was learnt, with status 130.
     """
-    out, threads = str(options.pop("out")), options.pop("threads")
+    out, threads, device = str(options.pop("out")), options.pop("threads"), str(options.pop("device"))
 
     def run() -> int:
         from dnncore.cli.train import MlpConfig, train_mlp
 
-        return train_mlp(MlpConfig(**options), out, threads=threads)  # type: ignore[arg-type]
+        return train_mlp(MlpConfig(**options), out, threads, device)  # type: ignore[arg-type]
 
     click.get_current_context().exit(_told(run))
 
@@ -217,12 +237,12 @@ def _network(name: str, title: str) -> None:
         help="Random change of training images: shift, rotate, scale, elastic, noise, cutout, flip; repeat for more.",
     )
     def command(**options: object) -> None:
-        out, threads = str(options.pop("out")), options.pop("threads")
+        out, threads, device = str(options.pop("out")), options.pop("threads"), str(options.pop("device"))
 
         def run() -> int:
             from dnncore.cli.networks import NetworkConfig, train_network
 
-            return train_network(NetworkConfig(model=name, **options), out, threads=threads)  # type: ignore[arg-type]
+            return train_network(NetworkConfig(model=name, **options), out, threads, device)  # type: ignore[arg-type]
 
         click.get_current_context().exit(_told(run))
 
@@ -268,12 +288,12 @@ def char_lstm(**options: object) -> None:
     The last tenth of the text is held out to judge by. The folder gets what `train mlp` writes; `dnncore sample` lets the model
     write again. Ctrl-C ends after the current batch.
     """
-    out, threads = str(options.pop("out")), options.pop("threads")
+    out, threads, device = str(options.pop("out")), options.pop("threads"), str(options.pop("device"))
 
     def run() -> int:
         from dnncore.cli.language import CharLstmConfig, train_char_lstm
 
-        return train_char_lstm(CharLstmConfig(**options), out, threads=threads)  # type: ignore[arg-type]
+        return train_char_lstm(CharLstmConfig(**options), out, threads, device)  # type: ignore[arg-type]
 
     click.get_current_context().exit(_told(run))
 

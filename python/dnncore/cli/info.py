@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import platform
 
-from dnncore import _core
+from dnncore import _core, cuda
 from dnncore._version import __version__
 
 _EXTRAS = {
@@ -31,11 +31,21 @@ def report() -> str:
         ("instruction set", f"{cpu['isa']} (of {', '.join(_core.available_isas())}; DNNCORE_ISA chooses)"),
         ("threads", f"{_core.get_num_threads()} (DNNCORE_NUM_THREADS or set_num_threads chooses)"),
         ("memory", f"{_size(memory['allocated_bytes'])} in use, {_size(memory['reserved_bytes'])} held"),
-        ("CUDA", "not built"),
+        ("CUDA", _devices()),
         ("extras", ", ".join(f"{name} {'yes' if there else 'no'}" for name, there in extras.items())),
     ]
     width = max(len(label) for label, _ in rows)
     return "\n".join(f"{label:<{width}}  {value}" for label, value in rows)
+
+
+def _devices() -> str:
+    if not cuda.is_available():
+        return f"no GPU is used: {cuda.unavailable_reason()}"
+    found = []
+    for number in range(cuda.device_count()):
+        free, total = cuda.mem_get_info(number)
+        found.append(f"cuda:{number} {cuda.get_device_name(number)}, {_size(free)} of {_size(total)} free")
+    return "; ".join(found) + " (used where asked for: device='cuda' or --device cuda)"
 
 
 def _size(count: int) -> str:

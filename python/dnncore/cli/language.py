@@ -35,15 +35,15 @@ class CharLstmConfig(Config):
     temperature: float = 0.8
 
 
-def train_char_lstm(config: CharLstmConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
+def train_char_lstm(config: CharLstmConfig, out: str | os.PathLike[str], threads: int | None = None, device: str = "cpu") -> int:
     """Train, judge on the end of the text, write what `train mlp` does to `out`, print a sample; return the exit status."""
-    folder = prepare(out, threads, config.seed)
+    folder = prepare(out, threads, config.seed, device)
     source, train, chosen, test = text.load(config.data, config.encoding, config.length, config.validation)
     started = time.perf_counter()
     network = LanguageModel(
         len(source.characters), config.hidden, config.embedding, num_layers=config.layers, dropout=config.dropout
     )
-    model = Model(network)
+    model = Model(network, device)
     rate = _LR[config.optimizer] if config.lr is None else config.lr
     model.compile(optimizer(replace(config, lr=rate), network), "cross_entropy", ["accuracy"], clip_norm=_CLIP)
     model.fit(train.x, train.y, epochs=config.epochs, batch_size=config.batch_size, validation_data=chosen and tuple(chosen))

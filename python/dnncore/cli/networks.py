@@ -45,14 +45,14 @@ def build(name: str, classes: int, channels: int, size: int) -> Module:
     return make(classes, in_channels=channels, **options)
 
 
-def train_network(config: NetworkConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
+def train_network(config: NetworkConfig, out: str | os.PathLike[str], threads: int | None = None, device: str = "cpu") -> int:
     """Train, judge on held-out data, and write the model, its record and its curve to `out`; return the exit status."""
-    folder = prepare(out, threads, config.seed)
+    folder = prepare(out, threads, config.seed, device)
     transforms = [augmentation(text) for text in config.augment]
     size = _SIZES.get(config.model, 32) if config.size is None else config.size
     source, train, test = images.load(config.data, size, normalize=True)
     started = time.perf_counter()
-    model = Model(build(config.model, len(source.classes), source.channels, size))
+    model = Model(build(config.model, len(source.classes), source.channels, size), device)
     model.compile(optimizer(config, model.module), "cross_entropy", ["accuracy"])
     _fit(model, config, source, train, transforms)
     seconds = time.perf_counter() - started

@@ -125,5 +125,5 @@ def sampled(
         raise ValueError("sample: expected a prime of at least one character")
     top_k = None if top_k is None else min(top_k, len(vocabulary))
     generator = _core.Generator().manual_seed(seed)
-    drawn = network.generate(start, length, temperature=temperature, top_k=top_k, generator=generator)
+    drawn = network.generate(start.to(model.device), length, temperature=temperature, top_k=top_k, generator=generator)
     return prime + vocabulary.decode(drawn)

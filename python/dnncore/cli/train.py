@@ -24,6 +24,7 @@ from dnncore.cli.source import Source
 from dnncore.cli.tables import TableSource
 from dnncore.cli.use import as_json, judged, told
 from dnncore.model import History, Model
+from dnncore.model._device import checked
 from dnncore.nn import Dropout, Flatten, Linear, Module, ReLU, Sequential
 from dnncore.optim import SGD, Adam, Optimizer
 
@@ -69,12 +70,12 @@ def mlp(config: MlpConfig, inputs: int, outputs: int) -> Sequential:
     return Sequential(*layers, Linear(widths[-1], outputs))
 
 
-def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | None = None) -> int:
+def train_mlp(config: MlpConfig, out: str | os.PathLike[str], threads: int | None = None, device: str = "cpu") -> int:
     """Train, judge on held-out data, and write the model, its record and its curve to `out`; return the exit status."""
-    folder = prepare(out, threads, config.seed)
+    folder = prepare(out, threads, config.seed, device)
     source, train, test = _loaded(config)
     started = time.perf_counter()
-    model = Model(mlp(config, source.features, 1 if source.classes is None else len(source.classes)))
+    model = Model(mlp(config, source.features, 1 if source.classes is None else len(source.classes)), device)
     if source.classes is None:
         model.compile(optimizer(config, model.module), "mse", ["mae"])
     else:
@@ -115,8 +116,12 @@ def optimizer(config: Config, module: Module) -> Optimizer:
     return SGD(module.parameters(), lr=lr, momentum=config.momentum)
 
 
-def prepare(out: str | os.PathLike[str], threads: int | None, seed: int) -> Path:
-    """Set threads and seed, and return the folder to write to, which can be written to."""
+def prepare(out: str | os.PathLike[str], threads: int | None, seed: int, device: str) -> Path:
+    """Set threads and seed, and return the folder to write to, which can be written to; a device that is not there is refused."""
+    try:
+        checked("train", device)
+    except RuntimeError as error:
+        raise ValueError(str(error)) from None
     folder = _writable_folder(out)
     if threads is not None:
         _core.set_num_threads(threads)

@@ -145,6 +145,16 @@ def _short(dtype: _core.dtype) -> str:
     return str(dtype).rpartition(".")[2]
 
 
+def on_cpu(outputs: Any) -> Any:
+    """Return outputs with each tensor on the CPU."""
+    if isinstance(outputs, Tensor):
+        return outputs.cpu()
+    if isinstance(outputs, dict):
+        return {key: on_cpu(value) for key, value in outputs.items()}
+    moved = [on_cpu(value) for value in outputs]
+    return type(outputs)(*moved) if hasattr(outputs, "_fields") else type(outputs)(moved)
+
+
 def joined(pieces: Iterable[Any]) -> Any:
     """Return the outputs of consecutive batches as one."""
     pieces = list(pieces)

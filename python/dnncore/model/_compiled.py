@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from dnncore import optim
+from dnncore import _core, optim
 from dnncore._core import Tensor
 from dnncore._grad_mode import no_grad
 from dnncore.model._arrays import modules_of
@@ -92,6 +92,7 @@ class Compiled:
         self.tasks: list[str] = []
         self.tally = Tally(objective.names)
         self._steps: dict[Any, _Recorded] = {}
+        self.device = _core.device("cpu")
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_steps": {}}
@@ -113,11 +114,22 @@ class Compiled:
             raise ValueError("compile: the optimizer holds no parameter of the module; make it from module.parameters()")
         return optimizer
 
+    # --- Device
+
+    def follow(self, device: _core.device) -> None:
+        """Bring what steps read to the device of the module."""
+        self.objective.to(device)
+        if device == self.device:
+            return
+        self.tally.to(device)
+        self._steps = {}
+        self.device = device
+
     # --- The first batch
 
     def outputs_of(self, samples: Samples) -> list[Tensor]:
         """Return what the network makes of some samples in evaluation mode, one tensor per output."""
-        form, tensors = samples.as_batch()
+        form, tensors = samples.to(self.device).as_batch()
         with evaluating(self.module):
             return self.objective.split("the output", form.outputs(self.module, tensors))
 
@@ -166,6 +178,8 @@ class Compiled:
 
     def _run(self, kind: str, batch: Batch, watched: Sequence[Watched]) -> None:
         form, tensors = batch
+        if self.device.type != "cpu" or any(tensor.is_cuda for tensor in tensors):
+            tensors = [tensor.to(self.device, non_blocking=True) for tensor in tensors]
         place = kind, form, id(watched)
         found = self._steps.get(place)
         if found is None:
@@ -173,6 +187,7 @@ class Compiled:
         outputs = found.step(*tensors)
         if found.others:
             with no_grad():
+                outputs, tensors = [x.cpu() for x in outputs], [x.cpu() for x in tensors]
                 for each in found.others:
                     each.update(outputs, form, tensors)
 

@@ -31,7 +31,7 @@ def named(value: Any, name: str) -> Iterator[tuple[str, Tensor]]:
 def array_of(tensor: Tensor) -> NDArray[Any]:
     """Return the values as an array, without a copy where there can be none."""
     tensor = tensor.detach()
-    return (tensor.float() if tensor.dtype.name == "bfloat16" else tensor).numpy()
+    return (tensor.float() if tensor.dtype.name == "bfloat16" else tensor).cpu().numpy()
 
 
 def check_finite(value: Any, code: str, name: str) -> None:

@@ -79,6 +79,13 @@ class Samples(NamedTuple):
             tensors.append(self.sample_weight)
         return Batch(form, tensors)
 
+    def to(self, device: _core.device) -> Samples:
+        """Return the samples on a device."""
+        weight = None if self.weight is None else self.weight.to(device)
+        same = self.sample_weight is self.weight
+        sample_weight = weight if same else None if self.sample_weight is None else self.sample_weight.to(device)
+        return Samples(mapped(self.inputs, lambda x: x.to(device)), [x.to(device) for x in self.targets], weight, sample_weight)
+
     def taken(self, rows: Any) -> Samples:
         """Return some of the samples."""
         inputs = mapped(self.inputs, lambda x: x[rows])

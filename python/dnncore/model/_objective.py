@@ -53,6 +53,12 @@ class Loss:
         """The name or class of the loss, for messages."""
         return self.spec if isinstance(self.spec, str) else getattr(self.function, "__name__", type(self.function).__name__)
 
+    def to(self, device: _core.device) -> None:
+        """Move the weights that the loss has to a device."""
+        if isinstance(self.function, Module) and any(buffer.device != device for buffer in self.function.buffers()):
+            self.function.to(device)
+            self._each = None
+
     @property
     def ignore_index(self) -> int | None:
         """The class number that does not count; None for losses that have none."""
@@ -179,6 +185,12 @@ class Objective:
             Output(name, Loss(each), float(share), chosen)
             for name, each, share, chosen in zip(names, losses, shares, self.metrics_per_output(metrics), strict=True)
         ]
+
+    def to(self, device: _core.device) -> Objective:
+        """Move the weights that losses have to a device; return the objective."""
+        for output in self.outputs:
+            output.loss.to(device)
+        return self
 
     def _matched(self, what: str, given: Any) -> list[Any]:
         """Return one item per output, from a sequence or a mapping as the losses have it."""

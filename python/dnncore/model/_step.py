@@ -43,8 +43,12 @@ class Tally:
 
     def __init__(self, names: list[str]) -> None:
         self.names = names
-        self._sums = [_core.zeros((), dtype=_core.float64) for _ in names]
-        self._weight = _core.zeros((), dtype=_core.float64)
+        self._sums = [_core.zeros((), dtype=_core.float64, device="cpu") for _ in names]
+        self._weight = _core.zeros((), dtype=_core.float64, device="cpu")
+
+    def to(self, device: _core.device) -> None:
+        """Go on on a device."""
+        self._sums, self._weight = [each.to(device) for each in self._sums], self._weight.to(device)
 
     def reset(self) -> None:
         """Start anew."""

@@ -83,14 +83,14 @@ class Training:
         except ValueError:
             from dnncore.model.diagnostics import examine_forward
 
-            examine_forward(self._model.module, first.inputs)
+            examine_forward(self._model.module, first.to(self._compiled.device).inputs)
             raise
 
     def try_validation(self) -> None:
         """Run the first validation batch in memory once: what does not fit is said now, and not after an epoch."""
         if not isinstance(self.validation, Arrays):
             return
-        first = self.validation.first()
+        first = self.validation.first().to(self._compiled.device)
         state = _core.default_generator.get_state()
         try:
             with no_grad():
@@ -104,6 +104,7 @@ class Training:
         """Look for mistakes that numbers show before the first step."""
         from dnncore.model.diagnostics import examine
 
+        first = first.to(self._compiled.device)
         joined, outputs = self._compiled.objective.joined, self._compiled.objective.outputs
 
         def whole(source: Arrays | Stream | Pieces | None) -> Any:
@@ -132,8 +133,9 @@ class Training:
         restore_best_weights: bool,
         train_loss_eval: bool,
         verbosity: int,
+        placed: dict[str, str],
     ) -> History:
-        """Train."""
+        """Train; `placed` says where, and why there."""
         if not self.train.repeatable and epochs - initial_epoch > 1 and self.train.wanted is None:
             raise ValueError("fit: several epochs of an iterator need steps_per_epoch, or data that can be walked through again")
         if not self.train.repeatable and train_loss_eval:
@@ -143,7 +145,7 @@ class Training:
         shift = max(0, self._model._epochs_done - initial_epoch)  # a later call goes on with new orders
         settings = Settings(epochs, initial_epoch, restore, train_loss_eval, shift)
         samples = self.train.rows if isinstance(self.train, Arrays) else None
-        params = {"epochs": epochs, "steps": self.train.steps, "batch_size": batch_size, "samples": samples}
+        params = {"epochs": epochs, "steps": self.train.steps, "batch_size": batch_size, "samples": samples, **placed}
         history = self._model.history = History(params=params)
         hooks = Hooks(chosen, self._model, params)
         best = self._best(chosen, train_loss_eval)

@@ -20,7 +20,8 @@ class History:
     epoch : list of int
         The numbers of the finished epochs, from ``initial_epoch``.
     params : dict
-        What the run was asked for: ``epochs``, ``steps`` (batches per epoch, None where unknown), ``batch_size``, ``samples``.
+        What the run was asked for: ``epochs``, ``steps`` (batches per epoch, None where unknown), ``batch_size``, ``samples``;
+        ``device`` where one was asked for, and ``device_reason`` if that was "auto".
     stopped_by : str or None
         Why training ended before the last epoch: ``"user"`` (Ctrl-C), the name of a callback, ``"error"``; None if it did not.
     monitor : str or None

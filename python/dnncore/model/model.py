@@ -9,11 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from dnncore import _core
 from dnncore._core import Tensor
 from dnncore._grad_mode import enable_grad
 from dnncore.callbacks import Callback
-from dnncore.model import _settings
-from dnncore.model._arrays import Casts, as_tensor, called, dtype_of, is_array, joined, tensors_of, whole
+from dnncore.model import _device, _settings
+from dnncore.model._arrays import Casts, as_tensor, called, dtype_of, is_array, joined, on_cpu, tensors_of, whole
 from dnncore.model._compiled import Compiled, evaluating, modes_kept
 from dnncore.model._feed import Arrays, Reader, Samples, Stream, feed
 from dnncore.model._loop import evaluated
@@ -36,6 +37,9 @@ class Model(Seeing):
     module : Module
         The network. One input is passed as its argument, a tuple as several, a dict by keyword; it returns a tensor, or a tuple
         or dict of them.
+    device : str or device, optional
+        Where it works: "cpu", "cuda", "cuda:1", or "auto", which `fit` decides by timing a step on each; the module is moved
+        there. When not given, where the module is. Data stay where they are: each batch is moved by itself.
 
     Attributes
     ----------
@@ -73,7 +77,7 @@ class Model(Seeing):
     (200, 2)
     """
 
-    def __init__(self, module: Module) -> None:
+    def __init__(self, module: Module, device: Any = None) -> None:
         if not isinstance(module, Module):
             got = f"the class {module.__name__}; write {module.__name__}()" if isinstance(module, type) else _kind(module)
             raise TypeError(f"Model: expected a module of dnncore.nn, got {got}")
@@ -86,6 +90,9 @@ class Model(Seeing):
         self._epochs_done = 0
         self._casts_integers = False
         self._forward: dict[Any, QuietStep] = {}
+        self._device_asked: Any = None
+        if device is not None:
+            self.to(device)
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "_forward": {}}
@@ -94,6 +101,41 @@ class Model(Seeing):
     def module(self) -> Module:
         """The network; another one is another model."""
         return self._module
+
+    # --- Device
+
+    @property
+    def device(self) -> _core.device:
+        """Where the module is, and so where batches are worked on."""
+        return _device.device_of(self.module)
+
+    def to(self, device: Any) -> Model:
+        """Move the module, and with it the state of the optimizer, to a device; return the model.
+
+        Parameters
+        ----------
+        device : str or device
+            "cpu", "cuda", "cuda:1", or "auto", which the next `fit` decides.
+
+        Raises
+        ------
+        ValueError, TypeError
+            If there is no such kind of device.
+        RuntimeError
+            If the device cannot be used; the message says why.
+        """
+        chosen = _device.checked("Model.to", device)
+        self._device_asked = "auto" if chosen is None else None
+        if chosen is not None:
+            self._move(chosen)
+        return self
+
+    def _move(self, device: _core.device) -> None:
+        if device != self.device:
+            self.module.to(device)
+            self._forward = {}
+        if self._compiled is not None:
+            self._compiled.follow(device)
 
     # --- Settings
 
@@ -163,6 +205,7 @@ class Model(Seeing):
     def _ready(self, op: str) -> Compiled:
         if self._compiled is None:
             raise RuntimeError(f"{op}: call compile(optimizer, loss) first")
+        self._compiled.follow(self.device)
         return self._compiled
 
     def _lower_is_better(self, name: str) -> bool | None:
@@ -218,6 +261,7 @@ class Model(Seeing):
         restore_best_weights: bool = True,
         train_loss_eval: bool = False,
         verbose: Literal["auto", 0, 1, 2] = "auto",
+        device: Any = None,
     ) -> History:
         """Train for epochs `initial_epoch` to `epochs` - 1.
 
@@ -260,6 +304,9 @@ class Model(Seeing):
             epoch, with dropout on and changing weights.
         verbose : {"auto", 0, 1, 2}, default "auto"
             A bar in terminals and notebooks and lines elsewhere (also 1), nothing (0), or a line per epoch (2).
+        device : {"cpu", "cuda", "cuda:1", "auto"} or device, optional
+            Where to train, as `to`; the model stays there. With "auto" a step of the first batch is timed on the CPU and on the
+            GPU, and the faster one taken; the notice says why, and so does ``history.params["device_reason"]``.
 
         Returns
         -------
@@ -271,7 +318,7 @@ class Model(Seeing):
         ValueError, TypeError
             If data, targets, loss or metrics do not fit each other.
         RuntimeError
-            If `compile` was not called.
+            If `compile` was not called, or the device cannot be used.
 
         Notes
         -----
@@ -279,6 +326,9 @@ class Model(Seeing):
         samples follow from the seed of `dnncore.manual_seed` and the number of epochs done, not from other random numbers.
         """
         compiled = self._ready("fit")
+        if device is not None:
+            _device.checked("fit", device)
+            self.to(device)
         verbosity = resolved("fit", verbose)
         epochs, initial_epoch = whole("fit", "epochs", epochs, 0), whole("fit", "initial_epoch", initial_epoch, 0)
         batch_size = whole("fit", "batch_size", batch_size, 1)
@@ -297,6 +347,7 @@ class Model(Seeing):
         if truncate is not None:
             training.truncate(truncate)
         first, outputs = self._settled(training.train, read, training.outputs_of)
+        placed = self._placed(compiled, first, device, say)
         if training.validation is not None and self._casts_integers:
             training.validation.change(read.recast)
         training.weigh_classes(class_weight, outputs, first)
@@ -312,7 +363,18 @@ class Model(Seeing):
                 restore_best_weights=restore_best_weights,
                 train_loss_eval=train_loss_eval,
                 verbosity=verbosity,
+                placed=placed,
             )
+
+    def _placed(self, compiled: Compiled, first: Samples, asked: Any, say: Callable[[str], object]) -> dict[str, str]:
+        """Decide for a device where that was left open; return what the history says of it."""
+        if self._device_asked is None:
+            return {} if asked is None and self.device.type == "cpu" else {"device": str(self.device)}
+        chosen, reason = _device.fastest(compiled, first)
+        self._device_asked = None
+        self._move(chosen)
+        say(f"fit: device 'auto' is {chosen}: {reason}")
+        return {"device": str(chosen), "device_reason": reason}
 
     def _validation(self, data: Any, compiled: Compiled, batch_size: int) -> Arrays | Stream:
         op = "fit, validation_data"
@@ -430,8 +492,8 @@ class Model(Seeing):
         Returns
         -------
         Tensor, or a tuple or dict of them
-            As the module returns, with all samples along the first dimension; ``.numpy()`` shares the memory. For a classifier
-            these are logits: ``.argmax(1)`` gives classes, ``.softmax(1)`` probabilities.
+            As the module returns, on the CPU, with all samples along the first dimension; ``.numpy()`` shares the memory. For a
+            classifier these are logits: ``.argmax(1)`` gives classes, ``.softmax(1)`` probabilities.
 
         Raises
         ------
@@ -464,7 +526,9 @@ class Model(Seeing):
                 return called(module, nest, tensors)
 
             step = self._forward[nest] = QuietStep(forward)
-        return step(*inputs)
+        device = self.device
+        outputs = step(*(x.to(device) for x in inputs))
+        return outputs if device.type == "cpu" else on_cpu(outputs)
 
     def summary(self, input_shape: Any = None) -> Any:
         """Return shapes, parameters and costs of the layers, as text and in notebooks as a table.
@@ -503,12 +567,14 @@ class Model(Seeing):
         archive.write(folder, self.module, _settings.packed(self))
 
     @classmethod
-    def load(cls, folder: str | os.PathLike[str]) -> Model:
+    def load(cls, folder: str | os.PathLike[str], device: Any = None) -> Model:
         """Return the model that `save` wrote, compiled if all of its settings could be written.
 
         Parameters
         ----------
         folder : path-like
+        device : str or device, optional
+            Where it will work, as in the class; the CPU when not given, wherever it was trained.
 
         Raises
         ------
@@ -520,7 +586,7 @@ class Model(Seeing):
         module, extra = archive.read(folder)
         model = cls(module)
         _settings.unpack(model, extra)
-        return model
+        return model if device is None else model.to(device)
 
     def __repr__(self) -> str:
         state = "" if self._compiled is not None else ", not compiled"

@@ -72,7 +72,7 @@ class Seeing:
                 f"plot_filters: expected a layer with a weight of shape (filters, channels, height, width), "
                 f"but {path} ({type(part).__name__}) has {shape}"
             )
-        values = weight.detach().float().numpy()
+        values = weight.detach().float().cpu().numpy()
         shown = values[:16] if values.shape[1] not in (1, 3) else values[:_MOST]
         title = f"{path}: {_of(len(shown), len(values))} filters"
         if values.shape[1] == 3:
@@ -119,7 +119,7 @@ class Seeing:
         if not isinstance(maps, Tensor) or maps.ndim != 4:
             got = tuple(maps.shape) if isinstance(maps, Tensor) else type(maps).__name__
             raise ValueError(f"plot_activations: expected maps (1, channels, height, width) from {path}, got {got}")
-        values = maps.detach().float().numpy()[0]
+        values = maps.detach().float().cpu().numpy()[0]
         title = f"{path}: {_of(min(_MOST, len(values)), len(values))} maps of {values.shape[1]} x {values.shape[2]}"
         return _pictures.activations(image.float().numpy()[0], values[:_MOST], title)
 
@@ -198,7 +198,7 @@ class Seeing:
         if target is not None and not isinstance(target, int):
             target = as_tensor("plot_saliency", "target", target)[:8]
         found, classes, scores = self._saliency(images, target, samples, noise, generator)
-        shares = scores.double().softmax(1).numpy()[np.arange(len(images)), classes.numpy()]
+        shares = scores.double().softmax(1).cpu().numpy()[np.arange(len(images)), classes.numpy()]
         names = [_named(class_names, number) for number in classes.tolist()]
         titles = [f"{name}: {100 * share:.1f} %" for name, share in zip(names, shares, strict=True)]
         return _pictures.saliency(images.float().numpy(), found.float().numpy(), titles)
