@@ -131,7 +131,7 @@ def test_mixed_devices_are_refused(op, mix):
     for a, b in (("cpu", "cuda"), ("cuda", "cpu")):
         with pytest.raises(RuntimeError, match=r"(one device|all tensors on|all parameters on)") as error:
             mix(dnn.ones(3, 3, device=a), dnn.ones(3, 3, device=b))
-        assert "cuda" in str(error.value)
+        assert "cuda" in str(error.value).lower()
         assert "cpu" in str(error.value) or "elsewhere" in str(error.value), error.value
 
 
@@ -197,17 +197,6 @@ def test_indices_may_come_from_the_host():
     assert x.tolist() == [[7, 7, 7], [8, 1, 2]]
     with pytest.raises(RuntimeError, match="expected all tensors on cpu, got one on a CUDA device"):
         dnn.ones(2, 3)[there]
-
-
-@needs_device
-def test_lengths_may_come_from_the_device():
-    layer = nn.LSTM(3, 4, batch_first=True).cuda()
-    x = tensor(_random(2, 5, 3))
-    packed = nn.utils.rnn.pack_padded_sequence(x.cuda(), dnn.tensor([5, 2], device="cuda"), batch_first=True)
-    found, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
-    here = layer.cpu()(nn.utils.rnn.pack_padded_sequence(x, dnn.tensor([5, 2]), batch_first=True))[0]
-    expected, _ = nn.utils.rnn.pad_packed_sequence(here, batch_first=True)
-    assert np.allclose(numbers(found.cpu()), numbers(expected), atol=1e-6)
 
 
 @needs_device

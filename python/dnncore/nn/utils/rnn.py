@@ -79,7 +79,9 @@ class PackedSequence(_Packed):
         order = _order(sorted_indices, unsorted_indices)
         if order is None:
             return super().__new__(cls, data, batch_sizes, None, None)
-        return super().__new__(cls, data, batch_sizes, _integers(order), _integers(_inverse(order)))
+        return super().__new__(
+            cls, data, batch_sizes, _integers(order).to(data.device), _integers(_inverse(order)).to(data.device)
+        )
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
         """Return the same with data converted as by `Tensor.to`; itself where nothing changes."""
@@ -155,7 +157,7 @@ def _spread(op: str, data: Tensor, rows: np.ndarray, shape: tuple[int, ...], val
         raise TypeError(f"{op}: expected padding_value as a number, got {type(value).__name__}")
     total = shape[0] * shape[1]
     padded = _core.full((total, *shape[2:]), value, dtype=data.dtype, device=data.device)
-    return padded.index_copy(0, _integers(rows), data).reshape(shape)
+    return padded.index_copy(0, _integers(rows).to(padded.device), data).reshape(shape)
 
 
 def invert_permutation(permutation: Tensor | None) -> Tensor | None:
@@ -182,7 +184,7 @@ def _packed(op: str, rows: Tensor, lengths: np.ndarray, enforce_sorted: bool, fi
     order = np.argsort(-lengths, kind="stable")
     sizes = np.bincount(_runs(lengths)[1])
     step, place = _runs(sizes)
-    data = rows.index_select(0, _integers(first[order][place] + step * stride))
+    data = rows.index_select(0, _integers(first[order][place] + step * stride).to(rows.device))
     return PackedSequence(data, _integers(sizes), None if enforce_sorted else _integers(order))
 
 
@@ -465,4 +467,6 @@ def unpack_sequence(packed_sequences: PackedSequence) -> list[Tensor]:
     """
     _, place = _elements("unpack_sequence", packed_sequences)
     rows = np.argsort(place, kind="stable")
-    return list(packed_sequences.data.index_select(0, _integers(rows)).split(np.bincount(place).tolist()))
+    return list(
+        packed_sequences.data.index_select(0, _integers(rows).to(packed_sequences.data.device)).split(np.bincount(place).tolist())
+    )
