@@ -1,8 +1,9 @@
-// Matrix products in the instructions of single numbers: float32, float64, and halves computed in float32.
+// Matrix products: float32 and float64 in the instructions of single numbers, halves in the tensor cores.
 #include "kernels/gemm.h"
 
+#include "gemm_mma.h"
+#include "gemm_simt.h"
 #include "kernels/copy.h"
-#include "product.h"
 
 namespace dnncore::cuda {
 
@@ -12,12 +13,60 @@ namespace {
 
 using namespace product;
 
-constexpr int64_t kMostChunks = 32;
+// What gets a type of tile as its argument.
+template <class Engine_>
+struct Choice {
+  using Engine = Engine_;
+};
 
+// fn(the largest tile that fits the shape and fills the device), all of which add in one order. float64 has no large one: nothing is
+// faster with it where multiplications are slow.
+template <class T, class Fn>
+void visit_simt(const Problem& p, Fn&& fn) {
+  using Large = Simt<T, 16, 8, 4, 2, 2, 8, 2>;         // 128 x 128
+  using Medium = Simt<T, 8, 4, 4, 2, 2, 16, 4>;        // 64 x 64
+  using Small = Simt<T, 4, 4, 8, 1, 2, 16, 8>;         // 32 x 32
+  using FewRows = Simt<T, 8, 1, 1, 1, 1, 16, 16>;      // 8 x 32
+  using FewColumns = Simt<T, 1, 8, 32, 1, 1, 16, 16>;  // 32 x 8
+  if (p.n <= FewColumns::N) return fn(Choice<FewColumns>{});
+  if (p.m <= FewRows::M) return fn(Choice<FewRows>{});
+  if constexpr (sizeof(T) == 4)
+    if (p.m > Medium::M && p.n > Medium::N && p.fills<Large>()) return fn(Choice<Large>{});
+  if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Choice<Medium>{});
+  fn(Choice<Small>{});
+}
+template <class T, class Fn>
+void visit_mma(const Problem& p, Fn&& fn) {
+  using Large = Mma<T, 64, 64, 2, 4, 4, 1>;       // 128 x 256
+  using Medium = Mma<T, 64, 64, 2, 2, 3, 2>;      // 128 x 128
+  using Small = Mma<T, 32, 32, 2, 2, 4, 3>;       // 64 x 64
+  using FewRows = Mma<T, 16, 16, 1, 4, 4, 4>;     // 16 x 64
+  using FewColumns = Mma<T, 16, 16, 4, 1, 4, 4>;  // 64 x 16
+  if (p.n <= FewColumns::N) return fn(Choice<FewColumns>{});
+  if (p.m <= FewRows::M) return fn(Choice<FewRows>{});
+  if (p.fills<Large>() && most_shared() >= size_t{Large::kStages} * Large::kStage) return fn(Choice<Large>{});
+  if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Choice<Medium>{});
+  fn(Choice<Small>{});
+}
+template <class T, class Fn>
+void visit_engine(const Problem& p, Fn&& fn) {
+  if constexpr (kIsHalf<T>)
+    visit_mma<T>(p, fn);
+  else
+    visit_simt<T>(p, fn);
+}
+
+// The order of a sum may depend on n and k, not on m. Sums between chunks go through memory, which the tensor cores would wait for: they
+// have long chunks, unless few columns leave much of the device to splits.
 template <class T>
 Problem problem_of(const GemmArgs& args) {
-  Problem p(args.m, args.n, args.k, args.batch, chunk_length(args.k, kMostChunks));
-  p.split = wants_split<T>(p);
+  constexpr int64_t kMostChunks = 32;
+  const int64_t least = !kIsHalf<T> ? kLeastChunk : args.n < 2048 ? 2048 : 8192;
+  Problem p(args.m, args.n, args.k, args.batch, std::max(least, chunk_length(args.k, kMostChunks)));
+  visit_engine<T>(p, [&](auto choice) {
+    using Engine = typename decltype(choice)::Engine;
+    p.split = p.chunks > 1 && p.tiles(Engine::M, Engine::N) * p.batch < kProcessors * 3 / 4;
+  });
   return p;
 }
 // Sums between chunks have a place in C unless it is of halves.
@@ -54,9 +103,9 @@ template <class T>
 void run_gemm(const GemmArgs& args, cudaStream_t stream) {
   const Problem p = problem_of<T>(args);
   const Output<T> output = output_of<T>(args);
-  const Matrix<T> a(args.a, args.m, args.k, args.a_row, args.a_col, args.a_batch);
-  const Matrix<T> b(args.b, args.n, args.k, args.b_packed ? 1 : args.b_col, args.b_packed ? args.n : args.b_row, args.b_batch);
-  product::run("gemm", p, a, b, output, stream);
+  const Strided<T> a(args.a, args.m, args.k, args.a_row, args.a_col, args.batch, args.a_batch);
+  const Strided<T> b(args.b, args.n, args.k, args.b_packed ? 1 : args.b_col, args.b_packed ? args.n : args.b_row, args.batch, args.b_batch);
+  visit_engine<T>(p, [&](auto choice) { launch_tiles<typename decltype(choice)::Engine>("gemm", p, a, b, output, stream); });
   if (p.split) run_join("gemm", p, output, stream);
 }
 

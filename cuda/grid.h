@@ -34,6 +34,27 @@ void launch_grid(const char* what, void (*kernel)(Parameters...), dim3 grid, dim
 #endif
 }
 
+// What a block may always have; more must be allowed, and the device must have it.
+inline constexpr size_t kPlainShared = 48 << 10;
+
+inline size_t most_shared() {
+#ifdef DNN_EMULATED
+  return emulator::kMostShared;
+#else
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "shared memory");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "shared memory");
+  return static_cast<size_t>(bytes);
+#endif
+}
+template <class... Parameters>
+void allow_shared([[maybe_unused]] const char* what, [[maybe_unused]] void (*kernel)(Parameters...), [[maybe_unused]] size_t bytes) {
+#ifndef DNN_EMULATED
+  check(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)),
+        what);
+#endif
+}
+
 // Dynamic shared memory of a block, aligned to 128 bytes.
 template <class T>
 __device__ __forceinline__ T* shared_memory() {

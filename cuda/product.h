@@ -97,13 +97,14 @@ struct Output {
     *reinterpret_cast<Pack<T, N>*>(static_cast<T*>(c) + at) = stored;
   }
 
-  // The first chunk's sum is added to what C held.
+  // What a chunk's sum is added to: what C held, or the sum of the chunks before.
+  __device__ __forceinline__ bool holds(const Problem& p, int64_t chunk) const {
+    return !opaque(p.split) && (chunk > 0 || opaque(accumulate));
+  }
   template <int N>
-  __device__ __forceinline__ void begin(int64_t z, int64_t i, int64_t j, Pack<W, N>& sum) const {
-    if (!opaque(accumulate)) return;
-    const auto held = read<N>(z * c_batch + i * c_row + j);
-#pragma unroll
-    for (int v = 0; v < N; ++v) sum.v[v] = held.v[v] + sum.v[v];
+  __device__ __forceinline__ Pack<W, N> held(int64_t chunk, int64_t z, int64_t i, int64_t j) const {
+    if (chunk == 0) return read<N>(z * c_batch + i * c_row + j);
+    return *reinterpret_cast<const Pack<W, N>*>(partial + z * partial_batch + i * partial_row + j);
   }
   template <int N>
   __device__ __forceinline__ void end(int64_t z, int64_t i, int64_t j, Pack<W, N>& sum) const {
@@ -119,23 +120,24 @@ struct Output {
     write<N>(z * c_batch + i * c_row + j, sum);
   }
 
+  // A sum that what was held is part of.
   template <int N>
   __device__ __forceinline__ void put(const Problem& p, int64_t z, int64_t chunk, int64_t i, int64_t j, Pack<W, N> sum) const {
-    if (opaque(p.split)) {
+    if (opaque(p.split))
       *reinterpret_cast<Pack<W, N>*>(partial + ((chunk * p.batch + z) * p.m + i) * p.n + j) = sum;
-      return;
-    }
-    auto* const so_far = reinterpret_cast<Pack<W, N>*>(partial + z * partial_batch + i * partial_row + j);
-    if (chunk == 0) {
-      begin<N>(z, i, j, sum);
-    } else {
-#pragma unroll
-      for (int v = 0; v < N; ++v) sum.v[v] = so_far->v[v] + sum.v[v];
-    }
-    if (chunk + 1 < p.chunks)
-      *so_far = sum;
+    else if (chunk + 1 < p.chunks)
+      *reinterpret_cast<Pack<W, N>*>(partial + z * partial_batch + i * partial_row + j) = sum;
     else
       end<N>(z, i, j, sum);
+  }
+  template <int N>
+  __device__ __forceinline__ void add(const Problem& p, int64_t z, int64_t chunk, int64_t i, int64_t j, Pack<W, N> sum) const {
+    if (holds(p, chunk)) {
+      const auto before = held<N>(chunk, z, i, j);
+#pragma unroll
+      for (int v = 0; v < N; ++v) sum.v[v] = before.v[v] + sum.v[v];
+    }
+    put<N>(p, z, chunk, i, j, sum);
   }
 };
 
@@ -228,12 +230,12 @@ __device__ __forceinline__ void put_row(const Problem& p, const Output<T>& outpu
 #pragma unroll
     for (int i = 0; i + V < Shape::TN; ++i) left[i] = left[i + V];
     if (opaque(output.packs) && to + V <= p.n) {
-      output.template put<V>(p, z, chunk, row, to, pack);
+      output.template add<V>(p, z, chunk, row, to, pack);
       continue;
     }
 #pragma unroll 1
     for (int v = 0; v < V && to + v < p.n; ++v) {
-      output.template put<1>(p, z, chunk, row, to + v, Pack<W, 1>{{pack.v[0]}});
+      output.template add<1>(p, z, chunk, row, to + v, Pack<W, 1>{{pack.v[0]}});
 #pragma unroll
       for (int i = 0; i + 1 < V; ++i) pack.v[i] = pack.v[i + 1];
     }
@@ -311,7 +313,7 @@ __global__ void __launch_bounds__(kBlock) join(Problem p, Output<T> output) {
   for (int64_t at = global_thread(); at < count; at += grid_threads()) {
     const int64_t j = at % p.n, i = at / p.n % p.m, z = at / p.n / p.m;
     Pack<Working<T>, 1> sum{{output.partial[at]}};
-    output.template begin<1>(z, i, j, sum);
+    if (output.accumulate) sum.v[0] = output.template held<1>(0, z, i, j).v[0] + sum.v[0];
     for (int64_t chunk = 1; chunk < p.chunks; ++chunk) sum.v[0] += output.partial[chunk * count + at];
     output.template end<1>(z, i, j, sum);
   }

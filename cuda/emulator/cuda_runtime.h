@@ -86,6 +86,11 @@ T exchange(unsigned mask, T value, unsigned from, const char* where) {
 
 unsigned ballot(unsigned mask, bool predicate);
 
+// Copies that the running thread ordered, in groups; they happen when it waits for them, as late as a device may do them.
+void copy_later(void* to, const void* from, int bytes, int valid);
+void close_copies();
+void wait_for_copies(int running);
+
 }  // namespace emulator
 
 #define blockIdx (::emulator::block.index)

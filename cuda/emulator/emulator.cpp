@@ -64,6 +64,16 @@ struct Fiber {
   size_t thread = 0;  // which it runs now
 };
 
+struct Copy {
+  void* to;
+  const void* from;
+  int bytes, valid;
+};
+struct Copies {
+  std::vector<Copy> ordered;
+  std::vector<size_t> ends;  // of groups
+};
+
 // The block that runs.
 struct Engine {
   const std::function<void()>* body = nullptr;
@@ -71,7 +81,8 @@ struct Engine {
   std::vector<State> states;
   std::vector<unsigned> masks;      // of those that wait in their warp
   std::vector<const char*> places;  // where they wait
-  std::vector<Fiber*> fibers;       // of those that wait
+  std::vector<Copies> copies;
+  std::vector<Fiber*> fibers;  // of those that wait
   std::vector<size_t> order;
   std::vector<std::vector<size_t>> warps;  // the order again, warp by warp
   std::vector<size_t> ready;
@@ -209,6 +220,7 @@ void Engine::set_order(size_t count) {
 
 void Engine::run_block() {
   std::fill(states.begin(), states.end(), State::Fresh);
+  for (Copies& each : copies) each.ordered.clear(), each.ends.clear();
   next = 0;
   start();
   while (true) {
@@ -229,7 +241,7 @@ cudaError_t run(dim3 grid, dim3 size, size_t shared, const std::function<void()>
   Engine& e = engine;
   e.body = &body;
   e.threads.resize(count);
-  e.states.resize(count), e.masks.resize(count), e.places.resize(count), e.fibers.resize(count);
+  e.states.resize(count), e.masks.resize(count), e.places.resize(count), e.fibers.resize(count), e.copies.resize(count);
   for (size_t i = 0; i < count; ++i) {
     const auto at = static_cast<unsigned>(i);
     e.threads[i] = {{at % size.x, at / size.x % size.y, at / size.x / size.y}, at % 32, at / 32};
@@ -265,6 +277,31 @@ unsigned ballot(unsigned mask, bool predicate) {
   }
   warp_barrier(mask, "__ballot_sync");
   return found;
+}
+
+void copy_later(void* to, const void* from, int bytes, int valid) {
+  const auto misplaced =
+      (reinterpret_cast<uintptr_t>(to) | (valid > 0 ? reinterpret_cast<uintptr_t>(from) : 0)) % static_cast<size_t>(bytes);
+  if (misplaced != 0 || valid < 0 || valid > bytes) fail("a misaligned copy", "copy_async");
+  engine.copies[size_t{thread->warp} * kWarp + thread->lane].ordered.push_back({to, from, bytes, valid});
+}
+void close_copies() {
+  Copies& mine = engine.copies[size_t{thread->warp} * kWarp + thread->lane];
+  mine.ends.push_back(mine.ordered.size());
+}
+void wait_for_copies(int running) {
+  Copies& mine = engine.copies[size_t{thread->warp} * kWarp + thread->lane];
+  if (mine.ends.size() <= static_cast<size_t>(running)) return;
+  const auto last = mine.ends.end() - running - 1;
+  const size_t count = *last;
+  for (size_t i = 0; i < count; ++i) {
+    const Copy& copy = mine.ordered[i];
+    std::memcpy(copy.to, copy.from, static_cast<size_t>(copy.valid));
+    std::memset(static_cast<std::byte*>(copy.to) + copy.valid, 0, static_cast<size_t>(copy.bytes - copy.valid));
+  }
+  mine.ordered.erase(mine.ordered.begin(), mine.ordered.begin() + static_cast<std::ptrdiff_t>(count));
+  mine.ends.erase(mine.ends.begin(), last + 1);
+  for (size_t& end : mine.ends) end -= count;
 }
 
 }  // namespace emulator
