@@ -49,6 +49,49 @@ def test_every_layout_of_one_shape(dtype):
             check(Gemm(m, n, k, 1, layout), dtype)
 
 
+# One less than a device's tiles, theirs, one more; batches large enough for the largest tiles; sums in several parts.
+TILE_BORDERS = (
+    (129, 130, 17, 40),
+    (128, 256, 32, 67),
+    (127, 255, 9, 67),
+    (65, 63, 33, 35),
+    (64, 17, 31, 3),
+    (17, 64, 1, 2),
+    (16, 65, 64, 2),
+    (65, 16, 63, 2),
+    (8, 33, 513, 1),
+    (33, 8, 1025, 1),
+    (9, 9, 4097, 1),
+    (20, 24, 6001, 2),
+    (31, 33, 0, 2),
+)
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("layout", ["nn", "nt", "tn", "tt"])
+def test_tile_borders(isa, dtype, layout):
+    """Whole numbers whose sums a float32 holds: one rounding in the halves, none elsewhere."""
+    with use_isa(isa):
+        for m, n, k, batch in TILE_BORDERS:
+            case = Gemm(m, n, k, batch, layout)
+            a, b = gemm_operands(case, lambda shape, seed: np.rint(3 * draw(shape, "float64", seed)))
+            y = numbers(as_tensor(a, dtype) @ as_tensor(b, dtype))
+            assert_exact(y, rounded(a @ b, dtype) + np.float32(0).astype(y.dtype), f"matmul {case} {dtype}")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_rows_do_not_depend_on_how_many_there_are(isa, dtype):
+    """The order of a sum may follow n and k, not m: the same bits from every size of tile."""
+    with use_isa(isa):
+        for n, k in ((70, 700), (300, 130), (9, 2100)):
+            a, b = (rounded(draw(shape, "float64", seed), dtype) for seed, shape in enumerate(((1200, k), (k, n))))
+            whole = numbers(tensor(a, dtype) @ tensor(b, dtype))
+            for rows in (1, 7, 40, 130):
+                assert_exact(numbers(tensor(a[:rows], dtype) @ tensor(b, dtype)), whole[:rows], f"{rows} rows, {n}, {k}, {dtype}")
+
+
 # (shape of a, shape of b), the rules of NumPy and PyTorch for vectors and batches.
 RANKS = (
     ((5,), (5,)),
