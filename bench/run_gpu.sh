@@ -84,7 +84,7 @@ build_all() {
     "-DDNNCORE_CUDA_ARCHITECTURES=$architectures" "-DPython_EXECUTABLE=$(command -v "$python")" \
     "-Dpybind11_DIR=$("$python" -m pybind11 --cmakedir)"
   # The benchmark needs none of the rest; -k: what fails to build keeps nobody else from being built.
-  nvcc -std=c++20 -O2 "-arch=sm_${architectures%%;*}" --expt-relaxed-constexpr -Icsrc bench/cuda/*.cu csrc/core/shape.cpp -o "$build/dnncore_bench_cuda" -ldl &
+  nvcc -std=c++20 -O2 "-arch=sm_${architectures%%;*}" --expt-relaxed-constexpr -Icsrc bench/cuda/*.cu -o "$build/dnncore_bench_cuda" -ldl &
   local bench=$! status=0
   cmake --build "$build" --parallel "$jobs" || status=$?
   wait "$bench" || status=$?
