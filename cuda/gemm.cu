@@ -23,11 +23,11 @@ struct Choice {
 // faster with it where multiplications are slow.
 template <class T, class Fn>
 void visit_simt(const Problem& p, Fn&& fn) {
-  using Large = Simt<T, 16, 8, 4, 2, 2, 8, 2>;         // 128 x 128
-  using Medium = Simt<T, 8, 4, 4, 2, 2, 16, 4>;        // 64 x 64
-  using Small = Simt<T, 4, 4, 8, 1, 2, 16, 8>;         // 32 x 32
-  using FewRows = Simt<T, 8, 1, 1, 1, 1, 16, 16>;      // 8 x 32
-  using FewColumns = Simt<T, 1, 8, 32, 1, 1, 16, 16>;  // 32 x 8
+  using Large = Simt<T, 16, 8, 4, 2, 2, 8, 2>;                // 128 x 128
+  using Medium = Simt<T, 8, 4, 4, 2, 2, 16, 16 / sizeof(T)>;  // 64 x 64
+  using Small = Simt<T, 4, 4, 8, 1, 2, 16, 8>;                // 32 x 32
+  using FewRows = Simt<T, 8, 1, 1, 1, 1, 16, 12>;             // 8 x 32
+  using FewColumns = Simt<T, 1, 8, 32, 1, 1, 16, 12>;         // 32 x 8
   if (p.n <= FewColumns::N) return fn(Choice<FewColumns>{});
   if (p.m <= FewRows::M) return fn(Choice<FewRows>{});
   if constexpr (sizeof(T) == 4)
