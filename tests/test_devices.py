@@ -200,6 +200,20 @@ def test_indices_may_come_from_the_host():
 
 
 @needs_device
+def test_lengths_may_come_from_the_device():
+    layer = nn.LSTM(3, 4, batch_first=True).cuda()
+    x = tensor(_random(2, 5, 3))
+    packed = nn.utils.rnn.pack_padded_sequence(x.cuda(), dnn.tensor([5, 2], device="cuda"), batch_first=True)
+    found, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
+    here = layer.cpu()(nn.utils.rnn.pack_padded_sequence(x, dnn.tensor([5, 2]), batch_first=True))[0]
+    expected, _ = nn.utils.rnn.pad_packed_sequence(here, batch_first=True)
+    assert np.allclose(numbers(found.cpu()), numbers(expected), atol=1e-6)
+    lengths = dnn.tensor([2, 5])
+    there = layer.cuda()(x.cuda(), lengths=lengths.cuda())[0]
+    assert np.allclose(numbers(there.detach().cpu()), numbers(layer.cpu()(x, lengths=lengths)[0].detach()), atol=1e-6)
+
+
+@needs_device
 def test_modules_move_as_they_are():
     module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.LazyLinear(2))
     module.append(module[0])

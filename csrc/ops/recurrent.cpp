@@ -143,7 +143,7 @@ RecurrentResult run_layers(const RecurrentSettings& s, const Tensor& rows, const
 // --- Lengths ----------------------------------------------------------------------------------------------------------
 
 Tensor reordered(const char* op, const Tensor& states, const std::vector<int64_t>& order) {
-  return states.defined() ? index(states, 1, {whole_numbers(op, order)}) : states;
+  return states.defined() ? index(states, 1, {to_device(whole_numbers(op, order), states.device(), op)}) : states;
 }
 
 RecurrentResult run_lengths(const RecurrentSettings& s, const Tensor& x, const Tensor& h0, const Tensor& c0,
@@ -152,8 +152,8 @@ RecurrentResult run_lengths(const RecurrentSettings& s, const Tensor& x, const T
   const Packing p = packing_of(lengths, steps, s.batch_first);
   const Tensor rows = picked_rows(s.layer, reshape(x, {total, x.size(2)}), p.rows);
   const auto sorted = [&](const Tensor& states) { return p.sorted ? states : reordered(s.layer, states, p.order); };
-  RecurrentResult out =
-      run_layers(s, rows, packed_steps(s.layer, p.sizes, static_cast<int64_t>(lengths.size())), sorted(h0), sorted(c0), weights, sizes);
+  RecurrentResult out = run_layers(s, rows, packed_steps(s.layer, p.sizes, static_cast<int64_t>(lengths.size()), rows.device()), sorted(h0),
+                                   sorted(c0), weights, sizes);
   out.y = spread_rows(s.layer, out.y, p.rows, total);
   if (p.sorted) return out;
   const std::vector<int64_t> back = p.inverse();
@@ -215,7 +215,7 @@ RecurrentResult recurrent_packed(const RecurrentSettings& s, const PackedRows& p
   const int64_t batch = sizes.empty() ? 0 : sizes[0], states = s.layers * s.directions();
   DNN_CHECK(std::is_sorted(sizes.rbegin(), sizes.rend()) && (sizes.empty() || sizes.back() > 0), ValueError, s.layer,
             ": expected batch_sizes of a PackedSequence that are positive and never grow");
-  const Steps steps = packed_steps(s.layer, sizes, batch);
+  const Steps steps = packed_steps(s.layer, sizes, batch, data.device());
   DNN_CHECK(steps.rows == data.size(0), ValueError, s.layer, ": expected packed data of ", steps.rows,
             " rows, the sum of its batch_sizes, got shape ", data.shape());
   for (const Tensor* indices : {&packed.order, &packed.back})

@@ -18,7 +18,7 @@ struct Steps {
 };
 Steps dense_steps(int64_t steps, int64_t batch, bool batch_first);
 // `sizes` sequences at each step, which never grow; `batch` counts those without a step too.
-Steps packed_steps(const char* op, const std::vector<int64_t>& sizes, int64_t batch);
+Steps packed_steps(const char* op, const std::vector<int64_t>& sizes, int64_t batch, Device device);
 
 // Sequences from the longest to the shortest, and what packing a padded batch does.
 struct Packing {

@@ -16,7 +16,7 @@ void gather_rows(const char* op, const Tensor& x, const std::vector<int64_t>& ro
   if (y.numel() == 0) return;
   std::vector<int64_t> offsets = rows;
   for (int64_t& row : offsets) row *= x.stride(0);
-  const Tensor places = whole_numbers(op, offsets);
+  const Tensor places = to_device(whole_numbers(op, offsets), x.device(), op);
   launch(op, kernel::gather,
          GatherArgs{.x = x.data(),
                     .offsets = places.data<int64_t>(),
@@ -34,7 +34,7 @@ void scatter_rows(const char* op, const Tensor& x, const std::vector<int64_t>& r
   if (x.numel() == 0) return;
   std::vector<int64_t> offsets = rows;
   for (int64_t& row : offsets) row *= y.size(1);
-  const Tensor places = whole_numbers(op, offsets);
+  const Tensor places = to_device(whole_numbers(op, offsets), x.device(), op);
   launch(op, kernel::scatter,
          ScatterArgs{.x = y.data(),
                      .offsets = places.data<int64_t>(),
@@ -117,12 +117,12 @@ Steps dense_steps(int64_t steps, int64_t batch, bool batch_first) {
       .steps = steps, .batch = batch, .rows = steps * batch, .time_step = batch_first ? 1 : batch, .batch_step = batch_first ? steps : 1};
 }
 
-Steps packed_steps(const char* op, const std::vector<int64_t>& sizes, int64_t batch) {
+Steps packed_steps(const char* op, const std::vector<int64_t>& sizes, int64_t batch, Device device) {
   const std::vector<int64_t> starts = starts_of(sizes);
   Steps steps{.steps = static_cast<int64_t>(sizes.size()), .batch = batch, .sizes = sizes};
   if (!sizes.empty()) steps.rows = starts.back() + sizes.back();
-  steps.start = whole_numbers(op, starts);
-  steps.active = whole_numbers(op, sizes);
+  steps.start = to_device(whole_numbers(op, starts), device, op);
+  steps.active = to_device(whole_numbers(op, sizes), device, op);
   return steps;
 }
 
