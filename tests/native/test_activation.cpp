@@ -160,10 +160,10 @@ TEST_CASE("the slope composed of ops is the fused one, and has the slope of its 
     const auto gradient = [&](const Tensor& x, bool composed) {
       const Tensor y = ops::activation(static_cast<ActivationOp>(op), x, parameters_of(static_cast<ActivationOp>(op)));
       const NoGrad mode(composed);
-      return y.impl()->grad_fn->backward({ops::full(y.shape(), Scalar::of(1.0), y.dtype())})[0];
+      return y.impl()->grad_fn->backward({ops::full(y.shape(), Scalar::of(1.0), y.dtype(), {})})[0];
     };
     const auto leaf = [](double shift) {
-      const Tensor x = ops::linspace(-5.3, 5.1, 37, DType::Float64);
+      const Tensor x = ops::linspace(-5.3, 5.1, 37, DType::Float64, {});
       ops::binary_(BinaryOp::add, x, Scalar::of(shift));
       x.impl()->requires_grad = true;
       return x;

@@ -117,7 +117,7 @@ TEST_CASE("the memory of a plan is nobody else's") {
   const Ref<Plan> plan = recorded(net, x, target);
   CHECK(plan->arena_bytes() <= plan->live_bytes() * 11 / 10);
   std::vector<Tensor> others;
-  for (int64_t n = 1; n < 4000; n = n * 3 / 2 + 1) others.push_back(ops::full({n}, Scalar::of(static_cast<double>(n)), DType::Float32));
+  for (int64_t n = 1; n < 4000; n = n * 3 / 2 + 1) others.push_back(ops::full({n}, Scalar::of(static_cast<double>(n)), DType::Float32, {}));
   const Tensor held = net.parameters[0].grad();
   const auto held_bytes = bytes(held);
   std::vector<Tensor> results;
@@ -153,7 +153,7 @@ TEST_CASE("what has changed is told") {
 }
 
 TEST_CASE("a step that keeps a tensor or writes to its argument is refused") {
-  const Tensor x = ops::full({3}, Scalar::of(1.0), DType::Float32);
+  const Tensor x = ops::full({3}, Scalar::of(1.0), DType::Float32, {});
   Tensor kept;
   {
     StepRecorder recorder({x});
