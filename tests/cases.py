@@ -145,17 +145,16 @@ class use_device:  # noqa: N801
         self.device = device
 
     def __enter__(self) -> None:
-        self.before, tensor_class = dnn.get_default_device(), dnn.Tensor
-        self.replaced = [(dnn, "from_numpy"), (tensor_class, "numpy"), (tensor_class, "__array__"), (tensor_class, "tolist")]
-        self.originals = [getattr(owner, name) for owner, name in self.replaced]
-        from_numpy, *readers = self.originals
+        self.before, from_numpy = dnn.get_default_device(), dnn.from_numpy
+        readers = {name: vars(dnn.Tensor)[name] for name in ("numpy", "__array__", "tolist")}
+        self.originals = {(dnn, "from_numpy"): from_numpy} | {(dnn.Tensor, name): reader for name, reader in readers.items()}
         dnn.set_default_device(self.device)
         dnn.from_numpy = lambda array: from_numpy(array).to(self.device)
-        for (owner, name), reader in zip(self.replaced[1:], readers, strict=True):
-            setattr(owner, name, lambda x, *args, _reader=reader, **options: _reader(x.cpu(), *args, **options))
+        for name, reader in readers.items():
+            setattr(dnn.Tensor, name, lambda x, *args, _reader=reader, **options: _reader(x.cpu(), *args, **options))
 
     def __exit__(self, *_: object) -> None:
-        for (owner, name), original in zip(self.replaced, self.originals, strict=True):
+        for (owner, name), original in self.originals.items():
             setattr(owner, name, original)
         dnn.set_default_device(self.before)
 

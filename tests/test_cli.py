@@ -56,7 +56,7 @@ def test_version():
 
 def test_info_names_what_matters():
     output = run("info").output
-    for text in ("version", dnn.__version__, "instruction set", dnn.cpu_info()["isa"], "threads", "not built", "sklearn"):
+    for text in ("version", dnn.__version__, "instruction set", dnn.cpu_info()["isa"], "threads", "GPU", "sklearn"):
         assert text in output
 
 

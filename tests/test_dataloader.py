@@ -266,7 +266,6 @@ def test_two_epochs_differ_and_the_seed_repeats_them():
             TypeError,
             "DataLoader: num_workers has no meaning here, there are no worker processes",
         ),
-        ((dnn.tensor([1]),), {"pin_memory": True}, TypeError, "pin_memory has no meaning"),
         (([1],), {"shufle": True}, TypeError, "unexpected argument 'shufle'"),
         ((3,), {}, TypeError, "expected a dataset with __len__ and __getitem__, got int"),
         (([1],), {"prefetch": 4}, TypeError, "expected prefetch as True, False or None, got 4"),

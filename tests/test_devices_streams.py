@@ -24,7 +24,6 @@ CUDA, CPU, LEGACY = 2, 1, 1
         lambda: cuda.Event().record(),
         lambda: dnn.ones(3).pin_memory(),
         lambda: dnn.from_dlpack(Producer(CUDA, 0)),
-        lambda: DataLoader(TensorDataset(dnn.ones(3)), pin_memory=True),
     ],
 )
 def test_without_a_device_every_request_says_why(request_device):
@@ -133,6 +132,13 @@ def test_pinned_memory_is_reused_after_its_copies():
         cuda.synchronize()
         assert there[0].item() == i
     assert len(addresses) == 1
+
+
+@without_device
+def test_a_loader_that_cannot_pin_warns():
+    with pytest.warns(UserWarning, match="DataLoader: pin_memory has no effect: .+"):
+        batches = list(DataLoader(TensorDataset(dnn.ones(3)), pin_memory=True))
+    assert len(batches) == 3
 
 
 @needs_device

@@ -308,21 +308,22 @@ NOT_DIFFERENTIABLE = {
         Tensor.__invert__ Tensor.__ior__ Tensor.__ixor__ Tensor.__or__ Tensor.__rand__ Tensor.__ror__ Tensor.__rxor__
         Tensor.__xor__ Tensor.bitwise_and_ Tensor.bitwise_not_ Tensor.bitwise_or_ Tensor.bitwise_xor_ Tensor.byte Tensor.int
         Tensor.long""",
+    "needs a device; test_devices.py has its gradient": "Tensor.cuda",
     "counts and sets": "bincount histc unique",
     "a difference of 1e-6 does not survive the rounding": "Tensor.bfloat16 Tensor.float Tensor.half",
     "leaves the tape": """
         save Tensor.__array__ Tensor.__deepcopy__ Tensor.__dlpack__ Tensor.__dlpack_device__ Tensor.__float__
-        Tensor.data Tensor.data_ptr Tensor.detach Tensor.detach_ Tensor.item Tensor.numpy Tensor.tolist""",
+        Tensor.data Tensor.data_ptr Tensor.detach Tensor.detach_ Tensor.item Tensor.numpy Tensor.pin_memory Tensor.tolist""",
     "the tape itself": """
         capture check_gradients is_grad_enabled Tensor.backward Tensor.grad Tensor.grad_fn Tensor.is_leaf Tensor.register_hook
         Tensor.requires_grad Tensor.requires_grad_ Tensor.retain_grad Tensor.retains_grad""",
     "describes a tensor": """
         promote_types result_type Tensor.__delitem__ Tensor.__len__ Tensor.device Tensor.dim Tensor.dtype Tensor.element_size
-        Tensor.is_contiguous Tensor.itemsize Tensor.nbytes Tensor.ndim Tensor.nelement Tensor.shape Tensor.size
-        Tensor.storage_offset Tensor.stride""",
+        Tensor.is_contiguous Tensor.is_cuda Tensor.is_pinned Tensor.itemsize Tensor.nbytes Tensor.ndim Tensor.nelement Tensor.shape
+        Tensor.size Tensor.storage_offset Tensor.stride""",
     "settings and reports": """
-        available_isas build_info cpu_info empty_cache get_num_threads initial_seed manual_seed memory_stats
-        reset_peak_memory_stats seed set_num_threads""",
+        available_isas build_info cpu_info empty_cache get_default_device get_num_threads initial_seed manual_seed memory_stats
+        reset_peak_memory_stats seed set_default_device set_num_threads Tensor.record_stream""",
 }
 
 

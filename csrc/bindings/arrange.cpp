@@ -103,7 +103,8 @@ void bind_repetition(py::module_& m) {
       m, "repeat_interleave",
       [](const Tensor& x, const TensorOrNumber& repeats, std::optional<int64_t> dim) {
         const auto* number = std::get_if<Scalar>(&repeats);
-        return ops::repeat_interleave(x, number ? scalar_tensor(*number, default_dtype(*number), x.device()) : std::get<Tensor>(repeats), dim);
+        return ops::repeat_interleave(x, number ? scalar_tensor(*number, default_dtype(*number), x.device()) : std::get<Tensor>(repeats),
+                                      dim);
       },
       py::arg("repeats"), py::arg("dim") = py::none(), "Every element, or slice of a dimension, repeated in place.");
   function_and_method(

@@ -118,8 +118,8 @@ void bind_order(py::module_& m) {
 void bind_counting(py::module_& m) {
   const auto searched = [](const Tensor& sequence, const TensorOrNumber& values, bool out_int32, bool right) {
     const auto* number = std::get_if<Scalar>(&values);
-    const Tensor found =
-        ops::searchsorted(sequence, number ? scalar_tensor(*number, default_dtype(*number), sequence.device()) : std::get<Tensor>(values), right);
+    const Tensor found = ops::searchsorted(
+        sequence, number ? scalar_tensor(*number, default_dtype(*number), sequence.device()) : std::get<Tensor>(values), right);
     return out_int32 ? ops::to_dtype(found, DType::Int32) : found;
   };
   m.def("searchsorted", searched, py::arg("sorted_sequence"), py::arg("input"), py::kw_only(), py::arg("out_int32") = false,

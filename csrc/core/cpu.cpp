@@ -25,7 +25,7 @@ const CpuTable& emulated_table();  // cuda/emulator
 #endif
 extern "C" const CpuTable dnncore_table_sse2, dnncore_table_avx2, dnncore_table_avx512, dnncore_table_avx512bf16, dnncore_table_neon,
     dnncore_table_reference;
-}
+}  // namespace dnncore
 
 namespace dnncore::cpu {
 namespace {

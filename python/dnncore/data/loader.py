@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
-from dnncore import _core
+from dnncore import _core, cuda
 from dnncore._core import Generator, Tensor
 from dnncore.data import _ahead
 from dnncore.data._rows import rows_of
@@ -60,7 +61,7 @@ class DataLoader:
         ``__getitem__`` and `collate_fn` of other datasets; functions of your own must then share no random state with training.
     pin_memory : bool, default False
         Whether the tensors of a batch are copied into pinned memory, which a GPU reads by itself:
-        ``batch.to("cuda", non_blocking=True)`` then returns before it is there.
+        ``batch.to("cuda", non_blocking=True)`` then returns before it is there. Without a GPU it has no effect, and warns.
 
     Raises
     ------
@@ -99,8 +100,9 @@ class DataLoader:
         **unsupported: object,
     ) -> None:
         _check_arguments(dataset, transform, prefetch, unsupported)
-        if pin_memory:
-            _core.empty(0).pin_memory()  # says why it cannot
+        if pin_memory and not cuda.is_available():
+            warnings.warn(f"DataLoader: pin_memory has no effect: {cuda.unavailable_reason()}", stacklevel=2)
+            pin_memory = False
         batch_size = check_batch_size("DataLoader", batch_size)
         if batch_sampler is not None and (batch_size != 1 or shuffle or sampler is not None or drop_last):
             raise ValueError("DataLoader: batch_sampler excludes batch_size, shuffle, sampler and drop_last")
