@@ -319,8 +319,8 @@ NOT_DIFFERENTIABLE = {
         Tensor.requires_grad Tensor.requires_grad_ Tensor.retain_grad Tensor.retains_grad""",
     "describes a tensor": """
         promote_types result_type Tensor.__delitem__ Tensor.__len__ Tensor.device Tensor.dim Tensor.dtype Tensor.element_size
-        Tensor.is_contiguous Tensor.is_cuda Tensor.is_pinned Tensor.itemsize Tensor.nbytes Tensor.ndim Tensor.nelement Tensor.shape
-        Tensor.size Tensor.storage_offset Tensor.stride""",
+        Tensor.is_contiguous Tensor.is_cuda Tensor.is_pinned Tensor.itemsize Tensor.nbytes Tensor.ndim Tensor.nelement
+        Tensor.shape Tensor.size Tensor.storage_offset Tensor.stride""",
     "settings and reports": """
         available_isas build_info cpu_info empty_cache get_default_device get_num_threads initial_seed manual_seed memory_stats
         reset_peak_memory_stats seed set_default_device set_num_threads Tensor.record_stream""",
