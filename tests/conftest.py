@@ -11,10 +11,9 @@ import hypothesis
 import pytest
 from cases import use_device
 
-# The same examples in every run of CI; fresh ones on a developer's machine.
-hypothesis.settings.register_profile("ci", derandomize=True)
-if os.environ.get("CI"):
-    hypothesis.settings.load_profile("ci")
+# The same examples in every run of CI, fresh ones on a developer's machine; how long one takes is not judged.
+hypothesis.settings.register_profile("here", deadline=None, derandomize="CI" in os.environ)
+hypothesis.settings.load_profile("here")
 
 # Shells have what they start in the background ignore Ctrl-C, children too: tests of it would wait forever.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -198,4 +198,4 @@ def test_readme_has_the_two_commands():
     commands = [line for line in README.read_text().splitlines() if line.startswith("pip install ")]
     assert len(commands) == 2
     assert "dnncore train mlp --data digits --out" in commands[0]
-    assert commands[1].endswith("&& pytest")
+    assert commands[1].endswith("&& pytest -n 2")
