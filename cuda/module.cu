@@ -19,26 +19,17 @@ std::string version_text(int version) { return std::to_string(version / 1000) + 
 class CudaModule final : public DeviceModule {
  public:
   CudaModule() {
-    int found = 0;
-    const cudaError_t error = cudaGetDeviceCount(&found);
+    int before = 0;  // the current device is that of other libraries too
+    cudaError_t error = cudaGetDeviceCount(&present_);
+    if (error == cudaSuccess) error = cudaGetDevice(&before);
     if (error != cudaSuccess) {
       reason_ = why_none(error);
       return;
     }
-    if (found == 0) reason_ = "there is no CUDA device";
-    for (int device = 0; device < found; ++device) {
-      cudaDeviceProp properties{};
-      cudaFuncAttributes attributes{};
-      check(cudaSetDevice(device), "cuda");
-      check(cudaGetDeviceProperties(&properties, device), "cuda");
-      if (cudaFuncGetAttributes(&attributes, probe) != cudaSuccess) {
-        static_cast<void>(cudaGetLastError());
-        reason_ = std::string(properties.name) + " has compute capability " + std::to_string(properties.major) + "." +
-                  std::to_string(properties.minor) + ", which these kernels were not built for";
-        break;  // devices after it would change their numbers
-      }
-      properties_.push_back(properties);
-    }
+    if (present_ == 0) reason_ = "there is no CUDA device";
+    for (int device = 0; device < present_; ++device)
+      if (!admits(device)) break;  // devices after it would change their numbers
+    ignore(cudaSetDevice(before));
     streams_.resize(properties_.size());
     awaits_ = std::getenv("DNNCORE_CUDA_SYNC") != nullptr && std::string(std::getenv("DNNCORE_CUDA_SYNC")) == "1";
   }
@@ -54,7 +45,7 @@ class CudaModule final : public DeviceModule {
     std::strncpy(result.name, p.name, sizeof result.name - 1);
     result.major = p.major, result.minor = p.minor, result.processors = p.multiProcessorCount;
     size_t free = 0, total = 0;
-    check(cudaMemGetInfo(&free, &total), "properties");
+    must(cudaMemGetInfo(&free, &total), "properties");
     result.total_bytes = static_cast<int64_t>(total), result.free_bytes = static_cast<int64_t>(free);
     return result;
   }
@@ -71,14 +62,17 @@ class CudaModule final : public DeviceModule {
     return data;
   }
   void release(int device, void* data, size_t) noexcept override {
-    if (cudaSetDevice(device) == cudaSuccess) static_cast<void>(cudaFree(data));
+    const cudaError_t error = cudaSetDevice(device);
+    ignore(error == cudaSuccess ? cudaFree(data) : error);
   }
   void upload(int device, void* to, const void* from, size_t bytes, Wait wait) override {
     must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, stream_of(device)), "to");
     if (wait == Wait::No) return;
-    // Memory that is not pinned was staged; that which is pinned may still be read.
+    // Memory that CUDA does not know was staged; that which it knows (pinned, managed) may still be read.
     cudaPointerAttributes attributes{};
-    if (cudaPointerGetAttributes(&attributes, from) == cudaSuccess && attributes.type == cudaMemoryTypeHost) synchronize(device);
+    const cudaError_t error = cudaPointerGetAttributes(&attributes, from);
+    ignore(error);
+    if (error != cudaSuccess || attributes.type != cudaMemoryTypeUnregistered) synchronize(device);
   }
   void download(int device, void* to, const void* from, size_t bytes) override {
     must(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, stream_of(device)), "to");
@@ -104,7 +98,7 @@ class CudaModule final : public DeviceModule {
     must(cudaEventCreateWithFlags(&event, timing ? cudaEventDefault : cudaEventDisableTiming), "Event");
     return event;
   }
-  void delete_event(int, void* event) noexcept override { static_cast<void>(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
+  void delete_event(int, void* event) noexcept override { ignore(cudaEventDestroy(static_cast<cudaEvent_t>(event))); }
   void record(int device, void* event, void* stream) override {
     must(cudaEventRecord(static_cast<cudaEvent_t>(event), stream_or_own(device, stream)), "Event.record");
   }
@@ -129,12 +123,17 @@ class CudaModule final : public DeviceModule {
     must(error, "pin_memory");
     return data;
   }
-  void release_pinned(void* data) noexcept override { static_cast<void>(cudaFreeHost(data)); }
+  void release_pinned(void* data) noexcept override { ignore(cudaFreeHost(data)); }
 
   const DeviceTable& table() const override { return cuda::table(); }
   void launch(int kernel, const void* args, int device) override {
     const cudaStream_t stream = stream_of(device);
-    cuda::table().kernels[kernel].launch(args, stream);
+    try {
+      cuda::table().kernels[kernel].launch(args, stream);
+    } catch (const StateError&) {  // CUDA's error is still there: the next launch must not find it
+      must(cudaPeekAtLastError(), kernel::kNames[kernel]);
+      throw;
+    }
     must(cudaPeekAtLastError(), kernel::kNames[kernel]);
     if (awaits_) must(cudaStreamSynchronize(stream), kernel::kNames[kernel]);
   }
@@ -151,9 +150,35 @@ class CudaModule final : public DeviceModule {
     return cudaGetErrorString(error);
   }
 
+  // Of calls that may fail: the next launch must not find the error.
+  static void ignore(cudaError_t error) {
+    if (error != cudaSuccess) static_cast<void>(cudaGetLastError());
+  }
+
+  // Notes the properties of a device, or why it cannot be used.
+  bool admits(int device) {
+    cudaDeviceProp properties{};
+    cudaFuncAttributes attributes{};
+    cudaError_t error = cudaGetDeviceProperties(&properties, device);
+    if (error == cudaSuccess) error = cudaSetDevice(device);
+    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, probe);
+    ignore(error);
+    if (error == cudaSuccess) {
+      properties_.push_back(properties);
+      return true;
+    }
+    reason_ = properties.name;
+    if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction)
+      reason_ += " has compute capability " + std::to_string(properties.major) + "." + std::to_string(properties.minor) +
+                 ", which these kernels were not built for";
+    else
+      reason_ += std::string(": ") + cudaGetErrorString(error);
+    return false;
+  }
+
   void make_current(int device) {
     thread_local int current = -1;
-    if (current == device && properties_.size() == 1) return;  // of several, another library may have chosen another
+    if (current == device && present_ == 1) return;  // of several, another library may have chosen another
     must(cudaSetDevice(device), "cuda");
     current = device;
   }
@@ -185,20 +210,21 @@ class CudaModule final : public DeviceModule {
   void must(cudaError_t error, const char* what) {
     if (error == cudaSuccess) return;
     std::lock_guard guard(failure_lock_);
-    if (failure_.empty()) {
-      failure_ = std::string(what) + ": " + cudaGetErrorString(error);
-      const bool stays = cudaGetLastError() == cudaSuccess ? cudaPeekAtLastError() != cudaSuccess : cudaDeviceSynchronize() != cudaSuccess;
-      const std::string message = failure_ + (awaits_ ? "" : " (queued work reports late: DNNCORE_CUDA_SYNC=1 names the kernel)");
-      if (!stays) failure_.clear();
-      throw StateError(message);
+    ignore(error);
+    if (!failure_.empty()) throw StateError(std::string(what) + ": CUDA cannot be used any more in this process since " + failure_);
+    std::string message = std::string(what) + ": " + cudaGetErrorString(error);
+    if (cudaDeviceSynchronize() != cudaSuccess) {  // it stays
+      failure_ = message;
+      if (!awaits_) message += " (queued work reports late: DNNCORE_CUDA_SYNC=1 names the kernel)";
     }
-    throw StateError(std::string(what) + ": CUDA cannot be used any more in this process since " + failure_);
+    throw StateError(message);
   }
 
   std::vector<cudaDeviceProp> properties_;
   std::vector<cudaStream_t> streams_;
   std::mutex lock_, failure_lock_;
   std::string reason_, failure_;
+  int present_ = 0;  // usable or not
   bool awaits_ = false;
 };
 
