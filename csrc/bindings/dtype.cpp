@@ -205,7 +205,6 @@ void bind_dtype(py::module_& m) {
            })
       .def("__hash__", [](Device d) { return py::hash(py::str(concat(d))); })
       .def("__reduce__", [](Device d) { return py::make_tuple(py::type::of<Device>(), py::make_tuple(concat(d))); })
-      .def("__reduce__", [](const py::object& d) { return py::make_tuple(py::type::of(d), py::make_tuple(py::str(d))); })
       .def_property_readonly(
           "type", [](Device d) { return d == Device{} ? "cpu" : "cuda"; }, "The kind of device, 'cpu' or 'cuda'.")
       .def_property_readonly(
