@@ -289,7 +289,7 @@ void adopt(Device device, const void* data, size_t bytes) {
 }
 
 // The library may hand the memory out again at once: what is queued here must have read it.
-void disown(Device device, const void* data) noexcept {
+void disown(Device device, const void* data, size_t bytes) noexcept {
   if (forked) return;
   try {
     loaded().module->synchronize(device.index);
@@ -298,8 +298,9 @@ void disown(Device device, const void* data) noexcept {
   }
   Pool& pool = pool_of(device);
   std::lock_guard guard(pool.lock);
-  const auto at = std::find_if(pool.adopted.begin(), pool.adopted.end(), [&](const Range& range) { return range.data == data; });
-  pool.adopted.erase(at);
+  // Several may begin at one address: views of one array.
+  pool.adopted.erase(std::find_if(pool.adopted.begin(), pool.adopted.end(),
+                                  [&](const Range& range) { return range.data == data && range.bytes == bytes; }));
 }
 
 void settle(Device device) noexcept {

@@ -33,7 +33,7 @@ bool holds(Device device, const void* data);
 bool holds(const void* data);
 // Memory of another library, as long as a storage stands for it.
 void adopt(Device device, const void* data, size_t bytes);
-void disown(Device device, const void* data) noexcept;
+void disown(Device device, const void* data, size_t bytes) noexcept;
 
 // Before memory that other libraries have seen is used again.
 void settle(Device device) noexcept;

@@ -36,7 +36,7 @@ Storage::~Storage() {
   unlist();
   if (watch_) watch_->alive_.store(false, std::memory_order_release);
   if (foreign()) {
-    if (device_ != Device{}) devices::disown(device_, data_);
+    if (device_ != Device{}) devices::disown(device_, data_, bytes_);
     deleter_();
   } else if (device_.type == DeviceType::CPU) {
     memory::deallocate(data_, bytes_);
