@@ -45,22 +45,6 @@ int deserved_threads(const Schedule& schedule) {
   return by_cost < static_cast<double>(most) ? static_cast<int>(by_cost) : static_cast<int>(most);
 }
 
-// The host's lock is dropped from here to the end of the scope.
-class HostUnlocked {
- public:
-  HostUnlocked() {
-    if (auto* unlock = unlock_host.load(std::memory_order_relaxed)) state_ = unlock();
-  }
-  ~HostUnlocked() {
-    if (state_ != nullptr) lock_host.load(std::memory_order_relaxed)(state_);
-  }
-  HostUnlocked(const HostUnlocked&) = delete;
-  HostUnlocked& operator=(const HostUnlocked&) = delete;
-
- private:
-  void* state_ = nullptr;
-};
-
 // Asks the host every 50 ms.
 class InterruptCheck final : public StopCondition {
  public:
@@ -95,6 +79,13 @@ bool run_in_chunks(Body body, const void* args, const Schedule& schedule, StopCo
 }
 
 }  // namespace
+
+HostUnlocked::HostUnlocked() {
+  if (auto* unlock = unlock_host.load(std::memory_order_relaxed)) state_ = unlock();
+}
+HostUnlocked::~HostUnlocked() {
+  if (state_ != nullptr) lock_host.load(std::memory_order_relaxed)(state_);
+}
 
 void run(Body body, const void* args, const Schedule& schedule, bool interruptible) {
   if (schedule.nanoseconds < kInlineNanoseconds) {

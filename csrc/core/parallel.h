@@ -51,6 +51,18 @@ struct HostHooks {
 };
 void set_host_hooks(const HostHooks& hooks);
 
+// The host's lock is dropped from here to the end of the scope.
+class HostUnlocked {
+ public:
+  HostUnlocked();
+  ~HostUnlocked();
+  HostUnlocked(const HostUnlocked&) = delete;
+  HostUnlocked& operator=(const HostUnlocked&) = delete;
+
+ private:
+  void* state_ = nullptr;
+};
+
 // Launches this process ran on more than one thread, and how often a missing helper made the pool work alone for a while.
 struct PoolStats {
   int64_t parallel_launches;

@@ -1,5 +1,8 @@
 // Tensors from one device to another.
+#include <optional>
+
 #include "core/devices.h"
+#include "core/parallel.h"
 #include "core/pinned.h"
 #include "ops/common.h"
 #include "ops/layout.h"
@@ -8,12 +11,16 @@ namespace dnncore::ops {
 
 namespace {
 
+constexpr size_t kUnlockBytes = size_t{256} << 10;  // take some 20 microseconds, from which on other launches drop the host's lock too
+
 // The elements of a dense tensor, byte by byte, in the order in which it has them in memory.
 Tensor moved(const Tensor& x, Device device, const char* op, Wait wait = Wait::Yes) {
   const Tensor y = Tensor::empty_like(x, x.dtype(), device);
   const auto bytes = static_cast<size_t>(x.nbytes());
   const Device from = x.device();
   if (bytes == 0) return y;
+  std::optional<parallel::HostUnlocked> unlocked;
+  if (from != Device{} || bytes >= kUnlockBytes) unlocked.emplace();  // the device is waited for
   if (from == Device{}) {
     const bool queued = wait == Wait::No && pinned::holds(x.data());
     devices::module(op, device).upload(device.index, y.data(), x.data(), bytes, queued ? Wait::No : Wait::Yes);
