@@ -123,6 +123,6 @@ def _concatenated(datasets: list[Rows | None]) -> Rows | None:
     start = 0
     for rows in found:
         count = sum(len(part[0]) for part in rows.parts)
-        chosen.append((_core.arange(count) if rows.chosen is None else rows.chosen) + start)
+        chosen.append((_core.arange(count, device="cpu") if rows.chosen is None else rows.chosen) + start)
         start += count
     return Rows(parts, _core.cat(chosen))

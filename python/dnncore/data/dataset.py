@@ -135,7 +135,7 @@ class Subset(Dataset):
 
 def positions(op: str, indices: object, count: int) -> Tensor:
     """Return checked row numbers as an int64 tensor."""
-    found = indices.numpy() if isinstance(indices, Tensor) else np.asarray(indices)
+    found = indices.cpu().numpy() if isinstance(indices, Tensor) else np.asarray(indices)
     if found.ndim != 1:
         raise ValueError(f"{op}: expected a list of indices, got shape {found.shape}")
     if found.size and found.dtype.kind not in "iu":
@@ -145,7 +145,7 @@ def positions(op: str, indices: object, count: int) -> Tensor:
     if wrong.size:
         at = int(wrong[0])
         raise ValueError(f"{op}: expected indices from 0 to {count - 1}, got {found[at]} at position {at}")
-    return _core.tensor(found.astype(np.int64))
+    return _core.tensor(found.astype(np.int64), device="cpu")
 
 
 class ConcatDataset(Dataset):

@@ -104,10 +104,10 @@ def make_adding_problem(n: int, length: int, generator: Generator | None = None)
     """
     check_at_least("make_adding_problem", 0, n=n)
     check_at_least("make_adding_problem", 2, length=length)
-    values = _core.rand(n, length, generator=generator).numpy()
+    values = _core.rand(n, length, generator=generator, device="cpu").numpy()
     half = length // 2
-    first = _core.randint(half, (n,), generator=generator).numpy()
-    second = _core.randint(half, length, (n,), generator=generator).numpy()
+    first = _core.randint(half, (n,), generator=generator, device="cpu").numpy()
+    second = _core.randint(half, length, (n,), generator=generator, device="cpu").numpy()
     rows = np.arange(n)
     marks = np.zeros((n, length), np.float32)
     marks[rows, first] = marks[rows, second] = 1

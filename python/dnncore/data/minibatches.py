@@ -57,7 +57,7 @@ def batches(
 def _walk(
     tensors: tuple[Tensor, ...], count: int, stop: int, batch_size: int, generator: Generator | None, shuffle: bool
 ) -> Iterator[tuple[Tensor, ...]]:
-    order = _core.randperm(count, generator=generator) if shuffle else None
+    order = _core.randperm(count, generator=generator, device="cpu") if shuffle else None
     for start in range(0, stop, batch_size):
         end = min(start + batch_size, stop)
         rows = slice(start, end) if order is None else order[start:end]

@@ -17,7 +17,7 @@ class OrderSampler:
     generator: Generator | None = None
 
     def draw(self, generator: Generator | None) -> Tensor:
-        """Return the order of an epoch, int64."""
+        """Return the order of an epoch, int64, on the CPU."""
         raise NotImplementedError
 
     def __iter__(self) -> Iterator[int]:
@@ -47,7 +47,7 @@ class SequentialSampler(OrderSampler):
 
     def draw(self, generator: Generator | None) -> Tensor:
         """Return 0 to n - 1."""
-        return _core.arange(len(self))
+        return _core.arange(len(self), device="cpu")
 
 
 class RandomSampler(OrderSampler):
@@ -102,10 +102,10 @@ class RandomSampler(OrderSampler):
         """Return a random order."""
         count, wanted = len(self.data_source), self.num_samples
         if self.replacement and count:
-            return _core.randint(count, (wanted,), generator=generator)
+            return _core.randint(count, (wanted,), generator=generator, device="cpu")
         if wanted <= count:
-            return _core.randperm(count, generator=generator)[:wanted]
-        orders = [_core.randperm(count, generator=generator) for _ in range(-(-wanted // count))]
+            return _core.randperm(count, generator=generator, device="cpu")[:wanted]
+        orders = [_core.randperm(count, generator=generator, device="cpu") for _ in range(-(-wanted // count))]
         return _core.cat(orders)[:wanted]
 
 
@@ -135,7 +135,7 @@ class SubsetRandomSampler(OrderSampler):
 
     def draw(self, generator: Generator | None) -> Tensor:
         """Return the indices in a random order."""
-        return self.indices[_core.randperm(len(self), generator=generator)]
+        return self.indices[_core.randperm(len(self), generator=generator, device="cpu")]
 
 
 class WeightedRandomSampler(OrderSampler):

@@ -66,7 +66,7 @@ def make_mackey_glass(n: int, length: int, generator: _core.Generator | None = N
     delay = round(tau * _PER_UNIT) if math.isfinite(tau) else 0
     if delay < 1 or abs(tau * _PER_UNIT - delay) > 1e-9 * delay:
         raise ValueError(f"make_mackey_glass: expected tau to be a multiple of {1 / _PER_UNIT} above 0, got {tau}")
-    start = 0.5 + _core.rand(n, generator=generator).numpy().astype(np.float64)
+    start = 0.5 + _core.rand(n, generator=generator, device="cpu").numpy().astype(np.float64)
     steps = (_SETTLING + max(length, 1) - 1) * _PER_UNIT
     x = _mackey_glass(start, delay, steps, 1 / _PER_UNIT)[_SETTLING * _PER_UNIT :: _PER_UNIT][:length]
     return _core.from_numpy(np.ascontiguousarray(x.T[:, :, None], np.float32))
@@ -140,8 +140,8 @@ def make_noisy_sines(
     check_at_least("make_noisy_sines", 0, n=n, length=length)
     if not 0 <= noise < math.inf:
         raise ValueError(f"make_noisy_sines: expected noise of at least 0, got {noise}")
-    chance = _core.rand(n, 2, generator=generator).numpy().astype(np.float64)
-    errors = _core.randn(n, length, generator=generator).numpy()
+    chance = _core.rand(n, 2, generator=generator, device="cpu").numpy().astype(np.float64)
+    errors = _core.randn(n, length, generator=generator, device="cpu").numpy()
     period, phase = 10 + 40 * chance[:, :1], 2 * np.pi * chance[:, 1:]
     clean = np.sin(2 * np.pi * np.arange(length) / period + phase)
     noisy = clean + noise * errors

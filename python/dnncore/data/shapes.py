@@ -66,8 +66,8 @@ def make_shapes(n: int, size: int = 32, generator: Generator | None = None, *, s
         raise ValueError(f"make_shapes: expected a size of at least {_LEAST_SIZE}, got {size}")
     if not 0 <= shift <= size / 4:
         raise ValueError(f"make_shapes: expected a shift from 0 to size / 4 = {size / 4}, got {shift}")
-    y = _core.randperm(n, generator=generator).numpy() % _CLASSES
-    chance = _core.rand(n, 4, generator=generator).numpy().astype(np.float64)
+    y = _core.randperm(n, generator=generator, device="cpu").numpy() % _CLASSES
+    chance = _core.rand(n, 4, generator=generator, device="cpu").numpy().astype(np.float64)
     x = np.empty((n, 1, size, size), np.float32)
     for begin in range(0, n, _AT_ONCE):
         part = slice(begin, begin + _AT_ONCE)

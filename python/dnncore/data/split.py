@@ -55,7 +55,7 @@ def random_split(
     """
     count = len(dataset)
     sizes = _sizes(count, lengths)
-    order = _core.randperm(count, generator=generator)
+    order = _core.randperm(count, generator=generator, device="cpu")
     if stratify is None:
         ends = np.cumsum([0, *sizes]).tolist()
         return [Subset(dataset, order[begin:end]) for begin, end in pairwise(ends)]
@@ -109,9 +109,9 @@ def stratified_split(labels: object, fraction: float, generator: Generator | Non
     size = min(max(1, round(fraction * len(codes))), int(most.sum()))
     least = np.minimum(most, 1) if size >= np.count_nonzero(most) else np.zeros_like(most)
     share = _share(counts, size, least, most)
-    order = _core.randperm(len(codes), generator=generator).numpy()
+    order = _core.randperm(len(codes), generator=generator, device="cpu").numpy()
     validation, train = _deal(order, codes, [share, counts - share])
-    return _core.tensor(np.sort(train)), _core.tensor(np.sort(validation))
+    return _core.tensor(np.sort(train), device="cpu"), _core.tensor(np.sort(validation), device="cpu")
 
 
 def _sizes(count: int, lengths: Sequence[float]) -> list[int]:
@@ -131,7 +131,7 @@ def _sizes(count: int, lengths: Sequence[float]) -> list[int]:
 
 def _classes(op: str, labels: object, count: int | None) -> tuple[list[Any], _Ints]:
     """Return the different labels and, for each sample, the number of its label among them."""
-    values = np.asarray(labels.numpy() if isinstance(labels, Tensor) else labels)
+    values = np.asarray(labels.cpu().numpy() if isinstance(labels, Tensor) else labels)
     if values.ndim != 1 or values.size == 0 or (count is not None and len(values) != count):
         wanted = "(N,)" if count is None else f"({count},)"
         raise ValueError(f"{op}: expected one label for each sample, shape {wanted}, got shape {values.shape}")

@@ -80,7 +80,9 @@ class Keeping(Metric):
         weight = None
         if any(batch.weight is not None for batch in self._batches):
             rows = [(batch.weight, len(batch.output)) for batch in self._batches]
-            weight = _core.cat([_core.ones(n, dtype=_core.float64) if given is None else given for given, n in rows])
+            weight = _core.cat(
+                [_core.ones(n, dtype=_core.float64, device="cpu") if given is None else given for given, n in rows]
+            )
         whole = Samples(self._batches[0].task, output, target, weight)
         if whole.task == "multiclass":
             whole = _rows(whole, target >= 0)

@@ -19,10 +19,10 @@ def held_out(rows: int, share: float, split: str, classes: Tensor | None) -> tup
     """Return the rows for training and for validation, in order, and how they were chosen; `classes` has that of each sample."""
     count = min(max(round(rows * share), 1), rows - 1)
     if split == "last":
-        every = _core.arange(rows)
+        every = _core.arange(rows, device="cpu")
         return every[: rows - count], every[rows - count :], "the last ones, in order"
     generator = generator_for("split")
     if classes is not None:
         return *stratified_split(classes, share, generator), "shuffled, the same share of each class"
-    order = _core.randperm(rows, generator=generator)
+    order = _core.randperm(rows, generator=generator, device="cpu")
     return order[count:].sort()[0], order[:count].sort()[0], "shuffled"

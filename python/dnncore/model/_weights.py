@@ -31,7 +31,7 @@ class ClassWeights:
         number = target.to(_core.int64).clamp(0, len(self._table) - 1)  # others are ignored, or refused by the loss
         if target.is_floating_point():
             number = number.reshape(-1)  # (N,) or (N, 1)
-        weight = self._table[number]
+        weight = self._table.to(number.device)[number]
         if samples.sample_weight is not None:
             weight = weight * samples.sample_weight.reshape(
                 *samples.sample_weight.shape, *(1,) * (weight.ndim - samples.sample_weight.ndim)

@@ -146,6 +146,10 @@ def trunc_normal_(
         return tensor.copy_(_core.from_numpy(np.clip(values, a, b)).reshape(tuple(tensor.shape)))
 
 
+def _drawn(shape: tuple[int, ...], generator: Generator | None) -> Any:
+    return _core.rand(*shape, dtype=_core.float64, generator=generator, device="cpu").numpy()
+
+
 def _cut_normal(count: int, low: float, high: float, generator: Generator | None) -> Any:
     """`count` standard normal numbers in [low, high], by drawing until they lie there."""
     result = np.empty(count)
@@ -158,11 +162,11 @@ def _cut_normal(count: int, low: float, high: float, generator: Generator | None
     while missing:
         size = (missing + 15,)
         if mass >= 0.25:
-            found = _core.empty(size, dtype=_core.float64).normal_(generator=generator).numpy()
+            found = _core.empty(size, dtype=_core.float64, device="cpu").normal_(generator=generator).numpy()
             found = found[(found >= low) & (found <= high)]
         else:
-            found = left + (right - left) * _core.rand(*size, dtype=_core.float64, generator=generator).numpy()
-            level = _core.rand(*size, dtype=_core.float64, generator=generator).numpy()
+            found = left + (right - left) * _drawn(size, generator)
+            level = _drawn(size, generator)
             found = found[level <= np.exp((near - found) * (near + found) / 2)]
         found = found[:missing]
         result[count - missing : count - missing + len(found)] = found
@@ -482,7 +486,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1.0, generator: Generator | None =
     if tensor.numel() == 0:
         return tensor
     rows, columns = tensor.shape[0], tensor.numel() // tensor.shape[0]
-    drawn = _core.empty((rows, columns), dtype=_core.float64).normal_(generator=generator).numpy()
+    drawn = _core.empty((rows, columns), dtype=_core.float64, device="cpu").normal_(generator=generator).numpy()
     q, r = np.linalg.qr(drawn if rows >= columns else drawn.T)
     q = q * np.sign(np.diagonal(r))  # makes the factors unique, so that all orthogonal matrices are equally likely
     values = np.ascontiguousarray(gain * (q if rows >= columns else q.T))
@@ -584,8 +588,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
         raise ValueError(f"sparse_: expected sparsity from 0 to 1, got {sparsity}")
     rows = tensor.shape[0]
     normal_(tensor, 0.0, std, generator)
-    order = np.argsort(_core.rand(*tensor.shape, dtype=_core.float64, generator=generator).numpy(), axis=0, kind="stable")
+    order = np.argsort(_drawn(tuple(tensor.shape), generator), axis=0, kind="stable")
     zeros = np.zeros(tuple(tensor.shape), bool)
     np.put_along_axis(zeros, order[: math.ceil(sparsity * rows)], True, axis=0)
     with no_grad():
-        return tensor.masked_fill_(_core.from_numpy(zeros), 0.0)
+        return tensor.masked_fill_(_core.from_numpy(zeros).to(tensor.device), 0.0)

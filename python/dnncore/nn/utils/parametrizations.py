@@ -255,7 +255,7 @@ class _Orthogonal(Module):
         """Return the square orthogonal matrix that begins with `tall`, which is orthogonalised where it must be."""
         n, k = tall.shape[-2:]
         if n != k:
-            more = _core.empty((*tall.shape[:-1], n - k), dtype=_core.float64).normal_().numpy()
+            more = _core.empty((*tall.shape[:-1], n - k), dtype=_core.float64, device="cpu").normal_().numpy()
             return _with_positive_r(np.concatenate([tall, more], -1))
         is_orthogonal = np.allclose(np.swapaxes(tall, -1, -2) @ tall, np.eye(n), atol=tolerance)
         return tall.copy() if is_orthogonal else _with_positive_r(tall)
