@@ -70,8 +70,6 @@ class DataLoader:
     TypeError
         If the dataset has no length or items, or an argument belongs to PyTorch's worker processes (``num_workers``, ...),
         which there are none of here.
-    RuntimeError
-        If memory cannot be pinned, since there is no CUDA device.
 
     Examples
     --------
