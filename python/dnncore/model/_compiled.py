@@ -177,9 +177,10 @@ class Compiled:
         self._run("evaluate", batch, watched)
 
     def _run(self, kind: str, batch: Batch, watched: Sequence[Watched]) -> None:
-        form, tensors = batch
-        if self.device.type != "cpu" or any(tensor.is_cuda for tensor in tensors):
-            tensors = [tensor.to(self.device, non_blocking=True) for tensor in tensors]
+        form, given = batch
+        tensors = given
+        if self.device.type != "cpu" or any(tensor.is_cuda for tensor in given):
+            tensors = [tensor.to(self.device, non_blocking=True) for tensor in given]
         place = kind, form, id(watched)
         found = self._steps.get(place)
         if found is None:
@@ -187,9 +188,9 @@ class Compiled:
         outputs = found.step(*tensors)
         if found.others:
             with no_grad():
-                outputs, tensors = [x.cpu() for x in outputs], [x.cpu() for x in tensors]
+                outputs, given = [x.cpu() for x in outputs], [x.cpu() for x in given]
                 for each in found.others:
-                    each.update(outputs, form, tensors)
+                    each.update(outputs, form, given)
 
     def _recorder(self, kind: str, form: Form, watched: Sequence[Watched]) -> _Recorded:
         """Return a step; metrics that are sums in tensors are part of it, others get its outputs."""
