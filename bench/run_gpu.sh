@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds, tests and measures the CUDA kernels on a machine with an NVIDIA GPU, in steps of less than ten minutes each; nothing is fetched.
-# bench/run_gpu.sh build|test|bench|sanitize|all [OUTPUT FOLDER]
-# Needs nvcc 12.4 or later, a C++20 compiler, cmake, and a Python (PYTHON, else python3) with pybind11, numpy, pytest and hypothesis;
+# bench/run_gpu.sh build|test|operations|bench|sanitize|all [OUTPUT FOLDER]
+# Needs nvcc 12.4 or later, a C++20 compiler, cmake, and a Python (PYTHON, else python3) with its headers and the packages of check();
 # WHEELS names a folder of wheels that are unpacked for it first. ARCHITECTURES (90a), JOBS (all processors) and STEP_SECONDS (570) may
 # be set. cuBLAS and cuDNN are found among Python's packages, or where DNNCORE_CUBLAS and DNNCORE_CUDNN say.
 set -euo pipefail
@@ -12,8 +12,8 @@ say() { printf '\n=== %s (%d s)\n' "$1" "$SECONDS"; }
 
 step=${1:-}
 case $step in
-  build | test | bench | sanitize | all) ;;
-  *) fail "expected build, test, bench, sanitize or all, got '$step'" ;;
+  build | test | operations | bench | sanitize | all) ;;
+  *) fail "expected build, test, operations, bench, sanitize or all, got '$step'" ;;
 esac
 out=${2:-build/gpu_results}
 mkdir -p "$out"
@@ -43,9 +43,11 @@ fi
 check() {
   local missing=()
   for tool in nvcc cmake c++ nvidia-smi; do command -v "$tool" >/dev/null || missing+=("$tool"); done
-  for package in pybind11 numpy pytest hypothesis; do
+  for package in pybind11 numpy safetensors tqdm click pytest hypothesis ml_dtypes; do
     "$python" -c "import $package" 2>/dev/null || missing+=("$python's $package")
   done
+  "$python" -c 'import os, sysconfig; os.stat(os.path.join(sysconfig.get_path("include"), "Python.h"))' 2>/dev/null ||
+    missing+=("$python's Python.h")
   ((${#missing[@]} == 0)) || fail "not there: ${missing[*]}"
   nvidia-smi -L || fail "nvidia-smi finds no GPU"
 }
@@ -83,8 +85,8 @@ build_all() {
   cmake -S . -B "$build" "${generator[@]}" -DCMAKE_BUILD_TYPE=Release -DDNNCORE_PYTHON=ON -DDNNCORE_CUDA=ON -DDNNCORE_ISAS=avx2 \
     "-DDNNCORE_CUDA_ARCHITECTURES=$architectures" "-DPython_EXECUTABLE=$(command -v "$python")" \
     "-Dpybind11_DIR=$("$python" -m pybind11 --cmakedir)"
-  # The benchmark needs none of the rest; -k: what fails to build keeps nobody else from being built.
-  nvcc -std=c++20 -O2 "-arch=sm_${architectures%%;*}" --expt-relaxed-constexpr -Icsrc bench/cuda/*.cu -o "$build/dnncore_bench_cuda" -ldl &
+  # The benchmark needs none of the rest.
+  nvcc -std=c++20 -O2 "-arch=sm_${architectures%%[;-]*}" --expt-relaxed-constexpr -Icsrc bench/cuda/*.cu -o "$build/dnncore_bench_cuda" -ldl &
   local bench=$! status=0
   cmake --build "$build" --parallel "$jobs" || status=$?
   wait "$bench" || status=$?
@@ -92,7 +94,8 @@ build_all() {
     if [[ -f $library ]]; then cp "$library" python/dnncore/; else status=1; fi
   done
   ((status == 0)) || return "$status"
-  "$python" -c 'from dnncore import cuda; print(cuda.unavailable_reason() or cuda.get_device_name())'
+  # Without a device tests would be skipped, not fail.
+  "$python" -c 'import sys; from dnncore import cuda; sys.exit(cuda.unavailable_reason() or print(cuda.get_device_name()))'
 }
 
 run_build() {
@@ -102,12 +105,25 @@ run_build() {
   kept build bash -euo pipefail -c build_all
 }
 
-run_test() {
-  say "tests on the device"
+tests() {
+  local name=$1
+  shift
   local parallel=()
   "$python" -c 'import xdist' 2>/dev/null && parallel=(-n 4)
-  DNNCORE_TEST_DEVICE=cuda kept test "$python" -m pytest -q -p no:cacheprovider "${parallel[@]}" --maxfail=40 \
-    tests/test_kernels.py tests/test_devices.py tests/test_gemm.py tests/test_conv.py tests/test_softmax.py tests/test_norm.py tests/test_optimizers.py
+  kept "$name" "$python" -m pytest -q -p no:cacheprovider "${parallel[@]}" --maxfail=40 "$@"
+}
+
+# These name the device themselves.
+run_test() {
+  say "tests of kernels and devices"
+  tests test tests/test_kernels.py tests/test_kernel_list.py tests/test_devices.py tests/test_devices_streams.py tests/test_devices_model.py
+}
+
+# These are written for the CPU and get every tensor on the device.
+run_operations() {
+  say "tests of operations on the device"
+  DNNCORE_TEST_DEVICE=cuda tests operations tests/test_gemm.py tests/test_conv.py tests/test_softmax.py tests/test_norm.py \
+    tests/test_optimizers.py
 }
 
 # A process per family: what one breaks, the others do not see.
@@ -135,6 +151,7 @@ case $step in
     status=0
     run_build || fail "the build failed: $out/build.log"
     run_test || status=1
+    run_operations || status=1
     run_bench || status=1
     run_sanitize || status=1
     say "done"
