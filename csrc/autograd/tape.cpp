@@ -160,6 +160,8 @@ Tensor first_gradient(const Tensor& root, const Tensor& given) {
   }
   DNN_CHECK(given.shape() == root.shape(), ValueError, "backward: expected a gradient of shape ", root.shape(), ", got ", given.shape());
   DNN_CHECK(given.dtype() == root.dtype(), TypeError, "backward: expected a gradient of dtype ", root.dtype(), ", got ", given.dtype());
+  DNN_CHECK(given.device() == root.device(), StateError, "backward: expected a gradient on ", root.device(), ", got one on ",
+            given.device());
   return given;
 }
 
@@ -255,6 +257,7 @@ void Node::forget(const TensorImpl* output) {
 void accumulate_grad(const Tensor& tensor, const Tensor& grad) {
   DNN_CHECK(grad.shape() == tensor.shape(), StateError, "backward: gradient of shape ", grad.shape(), " for a tensor of shape ",
             tensor.shape());
+  DNN_CHECK(grad.device() == tensor.device(), StateError, "backward: gradient on ", grad.device(), " for a tensor on ", tensor.device());
   const Tensor before = tensor.grad();
   if (before.defined()) {
     if (GradMode::enabled())

@@ -190,7 +190,7 @@ void sized_factory(py::module_& m, const char* name, Fn make, const char* doc) {
            return with_grad(make(shape_from_args(name, args, size), dtype.value_or(x.dtype()), device.value_or(x.device())), requires_grad);
          },
          py::arg("size") = py::none(), py::arg("dtype") = py::none(), py::arg("device") = py::none(), py::arg("requires_grad") = false,
-         (std::string("As ") + name + "(), of this tensor's dtype where none is given.").c_str());
+         (std::string("As ") + name + "(), of this tensor's dtype and device where none is given.").c_str());
 }
 
 template <class Fn>

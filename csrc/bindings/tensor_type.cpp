@@ -151,6 +151,7 @@ int set_grad_attribute(PyObject* self, PyObject* value, void*) {
     DNN_CHECK(!grad.is(x), ValueError, "grad: a tensor cannot be its own gradient");
     DNN_CHECK(grad.shape() == x.shape(), ValueError, "grad: expected shape ", x.shape(), ", got ", grad.shape());
     DNN_CHECK(grad.dtype() == x.dtype(), TypeError, "grad: expected dtype ", x.dtype(), ", got ", grad.dtype());
+    DNN_CHECK(grad.device() == x.device(), StateError, "grad: expected a gradient on ", x.device(), ", got one on ", grad.device());
     x.set_grad(grad);
     return 0;
   });
