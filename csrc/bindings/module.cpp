@@ -3,7 +3,6 @@
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
-#include "bindings/gil.h"
 #include "core/cpu.h"
 #include "core/launch.h"
 #include "core/memory.h"
@@ -86,11 +85,6 @@ std::vector<std::string> names(const char* const (&list)[N]) {
 }
 
 }  // namespace
-
-WithoutGil::WithoutGil() : state_(unlock()) {}
-WithoutGil::~WithoutGil() {
-  if (state_ != nullptr) lock(state_);
-}
 
 void set_python_error() noexcept {
   try {

@@ -3,8 +3,8 @@
 
 #include "autograd/tape.h"
 #include "bindings/bindings.h"
-#include "bindings/gil.h"
 #include "bindings/in_place.h"
+#include "core/parallel.h"
 #include "ops/tensor_ops.h"
 
 namespace dnncore::bindings {
@@ -201,7 +201,7 @@ py::list gather_batches(const Batch& tensors, const Tensor& order, int64_t begin
             ", ", end, " and ", size);
   std::vector<Batch> batches;
   {
-    const WithoutGil unlocked;
+    const parallel::HostUnlocked unlocked;  // each of the launches would be too short to drop it by itself
     const NoGrad no_grad;
     batches = batches_of(tensors, begin, end, size, [&order](int64_t from, int64_t to) {
       return [rows = ops::slice(order, 0, from, to, 1)](const Tensor& x) { return ops::index(x, 0, {rows}); };
