@@ -131,7 +131,7 @@ class Model(Seeing):
         return self
 
     def _move(self, device: _core.device) -> None:
-        if device != self.device:
+        if any(value.device != device for value in (*self.module.parameters(), *self.module.buffers())):
             self.module.to(device)
             self._forward = {}
         if self._compiled is not None:
