@@ -61,7 +61,7 @@ class DeviceModule {
   virtual void release_pinned(void* data) noexcept = 0;
 
   virtual const DeviceTable& table() const = 0;
-  // A launch between begin and end: the device is current, and, where asked for, awaited.
+  // Queued on the device, which is made current; awaited where that is asked for.
   virtual void launch(int kernel, const void* args, int device) = 0;
 };
 
