@@ -277,6 +277,21 @@ def test_steps_on_a_device_say_why_they_run_in_python():
     assert made_there.reason
 
 
+@needs_device
+def test_steps_recorded_on_the_cpu_are_not_repeated_elsewhere():
+    module = nn.Linear(4, 2)
+    x = dnn.ones(3, 4)
+    steps = [dnn.capture(lambda x: (x * 2).sum()), dnn.capture(lambda x: module(x).sum())]
+    expected = [[step(x).item() for _ in range(3)][-1] for step in steps]
+    assert all(step.plans for step in steps)
+    module.cuda()
+    for step, value in zip(steps, expected, strict=True):
+        with pytest.warns(UserWarning, match="steps on a CUDA device are not recorded"):
+            assert abs(step(x.cuda()).item() - value) < 1e-5
+    with pytest.raises(RuntimeError, match=r"expected tensors on one device|all tensors on"):
+        steps[1](x)
+
+
 # --- Files
 
 

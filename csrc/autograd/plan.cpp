@@ -24,6 +24,7 @@ struct Change {
 constexpr size_t kKeptChanges = 4096;
 std::deque<Change> changes;  // under the host's lock, as every change
 uint64_t change_count = 0;
+uint64_t move_count = 0;  // of leaves, under the host's lock too
 
 // fn(change) for each; false where there were too many to know.
 template <class Fn>
@@ -46,12 +47,15 @@ void requires_grad_changes(const TensorImpl& leaf) {
   ++change_count;
 }
 
-Plan::Plan() : changes_seen_(change_count) {}
+void leaf_moved() { ++move_count; }
+
+Plan::Plan() : changes_seen_(change_count), moves_seen_(move_count) {}
 
 std::string Plan::mismatch() const {
   if (parallel::num_threads() != threads_) return "another number of threads";
   if (GradMode::enabled() != grad_mode_) return "gradients switched on or off";
   if (isa_ != cpu::table().isa) return "another instruction set";
+  if (moves_seen_ != move_count) return "parameters that moved to another device";
   for (const Leaf& leaf : leaves_) {
     const TensorImpl* grad = leaf.tensor->grad.get();
     if (leaf.needs_none && grad != nullptr) return "a gradient that was not there when the step was recorded";

@@ -31,6 +31,8 @@ class OptimizerStep : public RefCounted {
 
 // requires_grad of a leaf is about to change: steps that use its memory are looked at again.
 void requires_grad_changes(const TensorImpl& leaf);
+// A leaf got other memory: steps recorded before mean the old one.
+void leaf_moved();
 
 // Where the bytes of an operand lie at a replay.
 struct Place {
@@ -59,7 +61,7 @@ class Plan : public RefCounted {
   Plan();
   // Whether the world is as it was when the step was written down; "" or why not.
   std::string mismatch() const;
-  // Same shapes, dtypes and strides as recorded, and values where the host read them, none sharing memory with what the step uses
+  // Same shapes, dtypes, strides and devices as recorded, and values where the host read them, none sharing memory with what the step uses
   // otherwise.
   bool takes(const std::vector<Tensor>& inputs) const;
   std::vector<Tensor> run(const std::vector<Tensor>& inputs);
@@ -91,11 +93,12 @@ class Plan : public RefCounted {
     bool reread = false;  // by a launch that it is joined with
   };
   struct Layout {
-    explicit Layout(const Tensor& x) : shape(x.shape()), strides(x.strides()), dtype(x.dtype()) {}
+    explicit Layout(const Tensor& x) : shape(x.shape()), strides(x.strides()), dtype(x.dtype()), device(x.device()) {}
     bool operator==(const Layout&) const = default;
     Shape shape;
     Strides strides;
     DType dtype;
+    Device device;
   };
   struct Buffer {  // a storage of the step
     int64_t bytes = 0;
@@ -181,6 +184,7 @@ class Plan : public RefCounted {
   std::string isa_;
   bool grad_mode_ = false;
   mutable uint64_t changes_seen_;
+  const uint64_t moves_seen_;
   struct Switch {  // requires_grad of a leaf that was changed since
     explicit Switch(bool recorded) : recorded(recorded), now(recorded) {}
     bool recorded, now;

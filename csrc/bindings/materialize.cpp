@@ -1,5 +1,6 @@
 // How a parameter without a shape gets one, and how one moves to another device: its object stays, so that every name that holds it sees
 // the memory.
+#include "autograd/plan.h"
 #include "bindings/bindings.h"
 
 namespace dnncore::bindings {
@@ -30,6 +31,7 @@ void relocate(const Tensor& x, Device device) {
   const NoGrad no_grad;
   if (const Tensor grad = x.grad(); grad.defined()) x.set_grad(ops::to_device(grad.detach(), device));
   take_memory(x, ops::to_device(x.detach(), device));
+  leaf_moved();
 }
 
 }  // namespace
