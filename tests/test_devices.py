@@ -154,7 +154,7 @@ def test_what_cannot_leave_the_device_says_how():
     for convert in (there.numpy, there.__array__, lambda: np.asarray(there), lambda: np.add(there, 1)):
         with pytest.raises(TypeError, match=r"NumPy cannot read a tensor on cuda:0; use x.cpu\(\).numpy\(\)"):
             convert()
-    with pytest.raises(RuntimeError, match=r"zeros: cuda:7 cannot be used: there|allocate: cuda:7 cannot be used: there"):
+    with pytest.raises(RuntimeError, match="zeros: cuda:7 cannot be used: there"):
         dnn.zeros(2, device="cuda:7")
     with pytest.raises(RuntimeError, match=r"expected tensors on one device|all tensors on"):
         nn.Linear(3, 2)(there)

@@ -7,6 +7,7 @@
 
 #include "autograd/hooks.h"
 #include "autograd/tape.h"
+#include "core/devices.h"
 #include "core/launch.h"
 
 namespace dnncore {
@@ -77,6 +78,7 @@ TensorImpl::~TensorImpl() {
 
 Tensor Tensor::empty(const Shape& shape, DType dtype, Device device, const char* op) {
   const int64_t count = checked_numel(op, shape, static_cast<int64_t>(itemsize(dtype)));
+  if (device != Device{}) devices::module(op, device);
   Ref<Storage> storage;
   try {
     storage = make_ref<Storage>(static_cast<size_t>(count) * itemsize(dtype), device);
