@@ -315,6 +315,31 @@ def test_devices_are_asked_for_silently():
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
+DEFAULT = """
+import dnncore as dnn
+from dnncore import data, nn
+rows = data.TensorDataset(dnn.arange(12.0).reshape(6, 2), dnn.arange(6) % 2)
+dnn.set_default_device("cuda")
+weight = dnn.empty(6, 4)
+for initialise in (nn.init.orthogonal_, nn.init.trunc_normal_, lambda w: nn.init.sparse_(w, 0.5)):
+    assert initialise(weight).is_cuda
+parts = data.random_split(rows, [4, 2])
+assert [len(part) for part in parts] == [4, 2]
+assert [len(part) for part in data.stratified_split(rows.tensors[1], 0.34)] == [4, 2]
+for dataset in (rows, parts[0]):
+    assert sum(len(x) for x, _ in data.DataLoader(dataset, batch_size=4, shuffle=True)) == len(dataset)
+model = dnn.Model(nn.Linear(2, 2))
+model.compile("sgd", "cross_entropy", ["accuracy"])
+model.fit(*rows.tensors, validation_split=0.34, verbose=0)
+assert model.device == "cuda:0"
+"""
+
+
+@needs_device
+def test_the_host_draws_and_counts_whatever_the_default_device():
+    _ran(DEFAULT)
+
+
 @needs_device
 def test_what_a_device_is():
     properties = cuda.get_device_properties()
