@@ -1,5 +1,5 @@
 // The devices of the CUDA run time, which is linked statically and finds the driver when it is asked for the first time.
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <mutex>
@@ -160,8 +160,12 @@ class CudaModule final : public DeviceModule {
     cudaDeviceProp properties{};
     cudaFuncAttributes attributes{};
     cudaError_t error = cudaGetDeviceProperties(&properties, device);
-    if (error == cudaSuccess) error = cudaSetDevice(device);
-    if (error == cudaSuccess) error = cudaFuncGetAttributes(&attributes, probe);
+    // To ask makes a context, which takes hundreds of megabytes of the device: one of each kind is asked.
+    const bool known = std::any_of(properties_.begin(), properties_.end(), [&](const cudaDeviceProp& other) {
+      return other.major == properties.major && other.minor == properties.minor;
+    });
+    if (error == cudaSuccess && !known) error = cudaSetDevice(device);
+    if (error == cudaSuccess && !known) error = cudaFuncGetAttributes(&attributes, probe);
     ignore(error);
     if (error == cudaSuccess) {
       properties_.push_back(properties);
