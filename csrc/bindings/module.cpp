@@ -63,7 +63,7 @@ py::dict build_info() {
   const char* compiler = "gcc " __VERSION__;
 #endif
   return py::dict(py::arg("version") = DNNCORE_VERSION, py::arg("compiler") = compiler, py::arg("isas") = cpu::available_isas(),
-                  py::arg("python") = PY_VERSION, py::arg("cuda") = false);
+                  py::arg("python") = PY_VERSION);
 }
 
 py::dict memory_stats() {
