@@ -138,13 +138,6 @@ __device__ __forceinline__ void write_words(const RandomArgs& args, const Words&
   }
 }
 
-// Values that need 64 bits come two from a counter, the others four.
-bool takes_pairs(const RandomArgs& args) {
-  const bool has_real_values = args.op == RandomOp::uniform || args.op == RandomOp::normal;
-  return args.op == RandomOp::integer || args.op == RandomOp::permutation || (has_real_values && args.dtype == DType::Float64);
-}
-int64_t counters_used(const RandomArgs& args) { return takes_pairs(args) ? args.n / 2 + args.n % 2 : args.n / 4 + (args.n % 4 != 0); }
-
 template <class T>
 __global__ void __launch_bounds__(kBlock) write_values(RandomArgs args, bool pairs, int64_t counters, uint32_t threshold) {
   const GeneratorState state = *args.state;
@@ -210,13 +203,13 @@ __global__ void advance(GeneratorState* state, uint64_t counters) { state->offse
 
 template <class T>
 void run(const RandomArgs& args, cudaStream_t stream) {
-  const int64_t counters = counters_used(args);
+  const int64_t counters = args.counters_used();
   if (args.op == RandomOp::normal) {
     if constexpr (kIsFloating<T>) launch_grid("random", write_all_normals<T>, blocks_for((args.n + 1) / 2), kBlock, stream, 0, args);
     return;
   }
   const auto threshold = static_cast<uint32_t>(std::clamp(std::ceil(args.a * 0x1p24), 0.0, 0x1p24));  // u < p in whole numbers
-  launch_grid("random", write_values<T>, blocks_for(counters), kBlock, stream, 0, args, takes_pairs(args), counters, threshold);
+  launch_grid("random", write_values<T>, blocks_for(counters), kBlock, stream, 0, args, args.takes_pairs(), counters, threshold);
 }
 
 }  // namespace
@@ -228,7 +221,7 @@ void random(const RandomArgs& args, cudaStream_t stream) {
   } else if (args.n > 0) {
     visit_dtype(args.dtype, [&](auto tag) { run<decltype(tag)>(args, stream); });
   }
-  launch_grid("random", advance, 1, 1, stream, 0, args.state, static_cast<uint64_t>(counters_used(args)));
+  launch_grid("random", advance, 1, 1, stream, 0, args.state, static_cast<uint64_t>(args.counters_used()));
 }
 
 }  // namespace dnncore::cuda

@@ -110,14 +110,6 @@ constexpr int kUniformBits = std::is_same_v<T, double>     ? 53
                              : std::is_same_v<T, float16>  ? 11
                                                            : 24;
 
-// Values that take 64 random bits come two from a counter, the others four.
-bool takes_pairs(const RandomArgs& args) {
-  const bool has_real_values = args.op == RandomOp::uniform || args.op == RandomOp::normal;
-  return args.op == RandomOp::integer || args.op == RandomOp::permutation || (has_real_values && args.dtype == DType::Float64);
-}
-
-int64_t counters_used(const RandomArgs& args) { return takes_pairs(args) ? args.n / 2 + args.n % 2 : args.n / 4 + (args.n % 4 != 0); }
-
 // low + floor(bits * (high - low) / 2^64).
 int64_t scaled(uint64_t bits, int64_t low, int64_t high) {
   const uint64_t range = static_cast<uint64_t>(high) - static_cast<uint64_t>(low);
@@ -170,7 +162,7 @@ void write_block(const RandomArgs& args, const Block& block, T* y, int64_t count
 template <class T>
 void write_values(const RandomArgs& args, int64_t begin, int64_t end) {
   Block block;
-  const int64_t per_counter = takes_pairs(args) ? 2 : 4, per_block = per_counter * kCounters;
+  const int64_t per_counter = args.takes_pairs() ? 2 : 4, per_block = per_counter * kCounters;
   for (int64_t i = begin; i < end; i += per_block) {
     draw(args.state->seed, args.state->offset + static_cast<uint64_t>(i / per_counter), block);
     write_block(args, block, static_cast<T*>(args.y) + i, std::min(per_block, end - i));
@@ -200,7 +192,7 @@ Schedule random_schedule(const RandomArgs& args) {
 
 void random(const RandomArgs& args, const Tasks& tasks) {
   if (tasks.phase == 1) {
-    args.state->offset += static_cast<uint64_t>(counters_used(args));
+    args.state->offset += static_cast<uint64_t>(args.counters_used());
     return;
   }
   if (args.op == RandomOp::permutation) return permute(args);

@@ -31,6 +31,13 @@ struct RandomArgs {
 
   bool into_view = false;  // y is part of a live tensor: not interruptible
 
+  // Values that take 64 random bits come two from a counter, the others four.
+  constexpr bool takes_pairs() const {
+    const bool has_real_values = op == RandomOp::uniform || op == RandomOp::normal;
+    return op == RandomOp::integer || op == RandomOp::permutation || (has_real_values && dtype == DType::Float64);
+  }
+  constexpr int64_t counters_used() const { return takes_pairs() ? n / 2 + n % 2 : n / 4 + (n % 4 != 0); }
+
   bool in_place() const { return into_view; }
   std::array<Operand, 2> operands() const {
     return {operand(this, &state, Role::Accumulate, sizeof(GeneratorState)),

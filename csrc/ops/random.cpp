@@ -54,21 +54,27 @@ void check_arguments(RandomOp op, DType dtype, double a, double b, int64_t low, 
 void launch_random(RandomOp op, const Tensor& y, double a, double b, int64_t low, int64_t high, const Ref<Generator>& generator,
                    bool into_view) {
   check_arguments(op, y.dtype(), a, b, low, high);
-  if (y.device() != Device{}) {  // the numbers of the host
+  if (y.device() != Device{} && op == RandomOp::permutation) {  // a shuffle takes one step after the other
     const Tensor here = Tensor::empty(y.shape(), y.dtype(), Device{}, "random");
     launch_random(op, here, a, b, low, high, generator, false);
     return launch_copy("random", to_device(here, y.device(), "random"), y, into_view);
   }
-  const RandomArgs args{.state = (generator ? generator : default_generator())->state(),
-                        .y = y.data(),
-                        .n = y.numel(),
-                        .a = a,
-                        .b = b,
-                        .low = low,
-                        .high = high,
-                        .op = op,
-                        .dtype = y.dtype(),
-                        .into_view = into_view};
+  const Ref<Generator>& source = generator ? generator : default_generator();
+  RandomArgs args{.state = source->state(),
+                  .y = y.data(),
+                  .n = y.numel(),
+                  .a = a,
+                  .b = b,
+                  .low = low,
+                  .high = high,
+                  .op = op,
+                  .dtype = y.dtype(),
+                  .into_view = into_view};
+  Tensor there;
+  if (y.device() != Device{}) {
+    there = source->reserve(static_cast<uint64_t>(args.counters_used()), y.device());
+    args.state = there.data<GeneratorState>();
+  }
   launch("random", kernel::random, args, y.device());
 }
 
