@@ -142,7 +142,9 @@ run_bench() {
 
 run_sanitize() {
   say "compute-sanitizer"
-  PYTHON=$python kept sanitize tests/sanitize_cuda.sh memcheck racecheck
+  local status=0 tool
+  for tool in memcheck racecheck; do PYTHON=$python kept "sanitize_$tool" tests/sanitize_cuda.sh "$tool" || status=1; done
+  return "$status"
 }
 
 check
