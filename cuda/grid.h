@@ -16,6 +16,9 @@ inline constexpr unsigned kAllLanes = 0xffffffffu;
 
 // From a failed launch on the error is the caller's: StateError with the name of the kernel's family.
 inline void check(cudaError_t error, const char* what) {
+#ifndef DNN_EMULATED
+  if (error != cudaSuccess) static_cast<void>(cudaGetLastError());  // told here, not once more after the next launch
+#endif
   DNN_CHECK(error == cudaSuccess, StateError, what, ": ", cudaGetErrorString(error));
 }
 
