@@ -16,7 +16,7 @@ __global__ void __launch_bounds__(kBlock) write_range(RangeArgs args) {
   auto* const y = static_cast<T*>(args.y);
   for (int64_t i = global_thread(); i < args.n; i += grid_threads()) {
     if constexpr (kIsFloating<T>)
-      y[i] = rounded_once<T>(args.start + static_cast<double>(i) * args.step);
+      y[i] = rounded_once<T>(__dadd_rn(args.start, __dmul_rn(static_cast<double>(i), args.step)));  // never fused: the CPU's bits
     else
       y[i] = static_cast<T>(static_cast<uint64_t>(args.int_start) + static_cast<uint64_t>(i) * static_cast<uint64_t>(args.int_step));
   }
