@@ -29,7 +29,8 @@ if(CMAKE_CUDA_COMPILER_VERSION VERSION_LESS 12.4)
   message(FATAL_ERROR "the CUDA kernels need nvcc 12.4 or later, found ${CMAKE_CUDA_COMPILER_VERSION}; -DDNNCORE_CUDA=OFF builds without them")
 endif()
 file(GLOB cuda_sources CONFIGURE_DEPENDS cuda/*.cu)
-set_source_files_properties(cuda/resample_table.cu PROPERTIES COMPILE_OPTIONS -fmad=false)  # the host's weights, bit for bit
+# Places and weights are the host's, bit for bit, and the same each time they are worked out.
+set_source_files_properties(cuda/resample_table.cu cuda/grid_sample.cu PROPERTIES COMPILE_OPTIONS -fmad=false)
 add_library(_cuda MODULE ${cuda_sources} csrc/core/shape.cpp)
 set_target_properties(_cuda PROPERTIES PREFIX "" SUFFIX ".so" CUDA_STANDARD 20 CUDA_STANDARD_REQUIRED ON CUDA_RUNTIME_LIBRARY Static UNITY_BUILD OFF
   CXX_VISIBILITY_PRESET hidden CUDA_VISIBILITY_PRESET hidden LINK_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/cuda/module.map)
