@@ -19,6 +19,13 @@ struct Choice {
   using Engine = Engine_;
 };
 
+// Whether the device's blocks have the shared memory; Turing's have 64 KiB.
+template <class Engine>
+bool has_room() {
+  constexpr size_t kBytes = size_t{Engine::kStages} * Engine::kStage;
+  return kBytes <= kPlainShared || most_shared() >= kBytes;
+}
+
 // fn(the largest tile that fits the shape and fills the device), all of which add in one order. float64 has no large one: nothing is
 // faster with it where multiplications are slow.
 template <class T, class Fn>
@@ -32,7 +39,7 @@ void visit_simt(const Problem& p, Fn&& fn) {
   if (p.m <= FewRows::M) return fn(Choice<FewRows>{});
   if constexpr (sizeof(T) == 4)
     if (p.m > Medium::M && p.n > Medium::N && p.fills<Large>()) return fn(Choice<Large>{});
-  if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Choice<Medium>{});
+  if (p.m > Small::M && p.n > Small::N && p.fills<Medium>() && has_room<Medium>()) return fn(Choice<Medium>{});
   fn(Choice<Small>{});
 }
 template <class T, class Fn>
@@ -44,7 +51,7 @@ void visit_mma(const Problem& p, Fn&& fn) {
   using FewColumns = Mma<T, 16, 16, 4, 1, 4, 4>;  // 64 x 16
   if (p.n <= FewColumns::N) return fn(Choice<FewColumns>{});
   if (p.m <= FewRows::M) return fn(Choice<FewRows>{});
-  if (p.fills<Large>() && most_shared() >= size_t{Large::kStages} * Large::kStage) return fn(Choice<Large>{});
+  if (p.fills<Large>() && has_room<Large>()) return fn(Choice<Large>{});
   if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Choice<Medium>{});
   fn(Choice<Small>{});
 }
