@@ -30,7 +30,7 @@ __device__ __forceinline__ NormCoefficients<T> forward_coefficients(double mean,
   const double scale = rstd * weight;
   const T centre = static_cast<T>(mean);
   const double off = mean - static_cast<double>(centre);
-  return {centre, static_cast<T>(scale), static_cast<T>(bias - off * scale), 0, 0};
+  return {centre, static_cast<T>(scale), static_cast<T>(std::fma(-off, scale, bias)), 0, 0};
 }
 
 // `sums` over a statistic: of weight g, and of weight g (x - mean).
