@@ -31,7 +31,11 @@ void* unlock() { return !finalizing() && PyGILState_Check() ? PyEval_SaveThread(
 void lock(void* state) {
   // A daemon thread that comes back while Python ends: taking the GIL would end it by unwinding frames that cannot be unwound.
   while (finalizing()) pause();
-  PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  try {
+    PyEval_RestoreThread(static_cast<PyThreadState*>(state));
+  } catch (...) {  // Python began to end while the thread waited for the GIL, and unwinds it
+    for (;;) pause();
+  }
 }
 
 bool interrupted() {
