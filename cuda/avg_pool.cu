@@ -87,28 +87,24 @@ __global__ void __launch_bounds__(kBlock) avg_backward(Windows s, Pixels inputs,
 
 void avg_pool(const AvgPoolArgs& args, cudaStream_t stream) {
   const PoolShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, s.out, s.c,
+      [&](auto tag, auto pack, const Pixels& outputs) {
         using T = decltype(tag);
-        const Pixels outputs(s.n, s.out, s.c, pack);
-        if (outputs.count > 0)
-          launch_grid("avg_pool", avg_forward<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Windows(s, args.divisor), outputs,
-                      static_cast<const T*>(args.x), static_cast<T*>(args.y));
+        launch_grid("avg_pool", avg_forward<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Windows(s, args.divisor), outputs,
+                    static_cast<const T*>(args.x), static_cast<T*>(args.y));
       },
       args.x, args.y);
 }
 
 void avg_pool_backward(const AvgPoolBackwardArgs& args, cudaStream_t stream) {
   const PoolShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, s.in, s.c,
+      [&](auto tag, auto pack, const Pixels& inputs) {
         using T = decltype(tag);
-        const Pixels inputs(s.n, s.in, s.c, pack);
-        if (inputs.count > 0)
-          launch_grid("avg_pool_backward", avg_backward<T, pack>, blocks_for(inputs.count), kBlock, stream, 0, Windows(s, args.divisor),
-                      inputs, static_cast<const T*>(args.dy), static_cast<T*>(args.dx));
+        launch_grid("avg_pool_backward", avg_backward<T, pack>, blocks_for(inputs.count), kBlock, stream, 0, Windows(s, args.divisor),
+                    inputs, static_cast<const T*>(args.dy), static_cast<T*>(args.dx));
       },
       args.dy, args.dx);
 }

@@ -1,4 +1,4 @@
-// Convolutions as matrix products whose operands are gathered from the tensors, group by group; pointwise ones are matrix products.
+// Convolutions as matrix products whose operands are gathered from the tensors, group by group.
 #include "kernels/conv.h"
 
 #include "conv_depthwise.h"
@@ -8,8 +8,6 @@
 namespace dnncore::cuda {
 
 void copy(const CopyArgs& args, cudaStream_t stream);
-int64_t gemm_workspace(const GemmArgs& args);
-void gemm(const GemmArgs& args, cudaStream_t stream);
 
 namespace {
 
@@ -17,12 +15,6 @@ using namespace product;
 using namespace conv;
 
 constexpr int64_t kMostChunks = 32;
-
-bool is_one(const Extent& e) { return e.d == 1 && e.h == 1 && e.w == 1; }
-bool is_pointwise(const ConvShape& s) {
-  return s.groups == 1 && is_one(s.filter) && is_one(s.stride) && s.pad.d == 0 && s.pad.h == 0 && s.pad.w == 0 &&
-         s.in.count() == s.out.count();
-}
 
 template <class Fn>
 auto visit(const ConvShape& s, Fn&& fn) {
@@ -34,7 +26,7 @@ template <class T>
 Problem problem_of(const ConvShape& s, int64_t pixels, int64_t columns, int64_t channels) {
   const int64_t k = channels * s.taps();
   Problem p(s.n * pixels, columns, k, s.groups, chunk_length(k, kMostChunks));
-  p.split = wants_split<T, true>(p);
+  p.split = wants_split<T>(p);
   return p;
 }
 // The workspace: w as the second operand (group, tap, channel summed over, output channel), then the sums of a split product.
@@ -72,7 +64,7 @@ void run_pixels(const char* what, bool transposed, const ConvShape& s, const voi
                          .packs = is_multiple({columns}, V) && is_aligned(y, 16) && is_aligned(bias, 16)};
   const Pixels<T> a(x, s, transposed);
   const Matrix<T> b(workspace, columns, p.k, 1, columns, group);
-  product::run<true>(what, p, a, b, output, stream);
+  product::run(what, p, a, b, output, stream);
   if (p.split) run_join(what, p, output, stream);
 }
 
@@ -82,8 +74,8 @@ template <class T>
 Problem weight_problem(const ConvShape& s) {
   const int64_t m = s.k / s.groups, n = s.c / s.groups * s.taps(), k = s.n * s.out.count();
   int64_t tiles = 1;
-  visit_tile<T, true>(Problem(m, n, k, s.groups, kLeastChunk),
-                      [&](auto tile) { tiles = ((m + tile.M - 1) / tile.M) * ((n + tile.N - 1) / tile.N) * s.groups; });
+  visit_tile<T>(Problem(m, n, k, s.groups, kLeastChunk),
+                [&](auto tile) { tiles = ((m + tile.M - 1) / tile.M) * ((n + tile.N - 1) / tile.N) * s.groups; });
   Problem p(m, n, k, s.groups, chunk_length(k, std::clamp<int64_t>(2 * kProcessors / std::max<int64_t>(tiles, 1), 1, 2 * kProcessors)));
   p.split = true;
   return p;
@@ -109,51 +101,9 @@ void run_weight(const ConvBackwardWeightArgs& args, cudaStream_t stream) {
       .partial = static_cast<T*>(args.workspace), .wide = true, .packs = p.n % static_cast<int64_t>(16 / sizeof(T)) == 0};
   const Matrix<T> a(args.dy, p.m, p.k, 1, s.y_pixel, p.m);
   const Taps<T> b(args.x, s);
-  product::run<true>("conv_backward_weight", p, a, b, output, stream);
+  product::run("conv_backward_weight", p, a, b, output, stream);
   launch_grid("conv_backward_weight", join_weight<T>, blocks_for(p.batch * p.m * p.n), kBlock, stream, 0, p, s.c / s.groups, s.taps(),
               static_cast<const T*>(args.workspace), static_cast<T*>(args.dw));
-}
-
-// --- Pointwise ---
-
-GemmArgs pointwise(const ConvForwardArgs& args) {
-  const ConvShape& s = args.shape;
-  return {.a = args.x,
-          .b = args.w,
-          .bias = args.bias,
-          .c = args.y,
-          .workspace = args.workspace,
-          .m = s.n * s.out.count(),
-          .n = s.k,
-          .k = s.c,
-          .a_row = s.x_pixel,
-          .a_col = 1,
-          .b_row = 1,
-          .b_col = s.c,
-          .c_row = s.k,
-          .dtype = s.dtype,
-          .out_dtype = s.dtype,
-          .activation = args.activation,
-          .workspace_bytes = args.workspace_bytes};
-}
-GemmArgs pointwise(const ConvBackwardDataArgs& args) {
-  const ConvShape& s = args.shape;
-  return {.a = args.dy,
-          .b = args.w,
-          .bias = args.bias,
-          .c = args.dx,
-          .workspace = args.workspace,
-          .m = s.n * s.in.count(),
-          .n = s.c,
-          .k = s.k,
-          .a_row = s.y_pixel,
-          .a_col = 1,
-          .b_row = s.c,
-          .b_col = 1,
-          .c_row = s.c,
-          .dtype = s.dtype,
-          .out_dtype = s.dtype,
-          .workspace_bytes = args.workspace_bytes};
 }
 
 bool is_empty(const ConvShape& s) { return s.n == 0 || s.k == 0 || s.c == 0; }
@@ -163,7 +113,6 @@ bool is_empty(const ConvShape& s) { return s.n == 0 || s.k == 0 || s.c == 0; }
 int64_t conv_forward_workspace(const ConvForwardArgs& args) {
   const ConvShape& s = args.shape;
   if (is_empty(s) || is_depthwise(s)) return 0;
-  if (is_pointwise(s)) return gemm_workspace(pointwise(args));
   return visit(s, [&](auto tag) {
     return packed_bytes(s) + split_bytes(s, problem_of<decltype(tag)>(s, s.out.count(), s.k / s.groups, s.c / s.groups));
   });
@@ -172,7 +121,6 @@ void conv_forward(const ConvForwardArgs& args, cudaStream_t stream) {
   const ConvShape& s = args.shape;
   if (s.n == 0 || s.k == 0) return;
   if (is_depthwise(s)) return depthwise_forward(args, stream);
-  if (is_pointwise(s)) return gemm(pointwise(args), stream);
   visit(s, [&](auto tag) {
     run_pixels<decltype(tag)>("conv_forward", false, s, args.x, args.w, args.bias, args.y, args.workspace, args.activation, stream);
   });
@@ -181,7 +129,6 @@ void conv_forward(const ConvForwardArgs& args, cudaStream_t stream) {
 int64_t conv_backward_data_workspace(const ConvBackwardDataArgs& args) {
   const ConvShape& s = args.shape;
   if (is_empty(s) || is_depthwise(s)) return 0;
-  if (is_pointwise(s)) return gemm_workspace(pointwise(args));
   return visit(s, [&](auto tag) {
     return packed_bytes(s) + split_bytes(s, problem_of<decltype(tag)>(s, s.in.count(), s.c / s.groups, s.k / s.groups));
   });
@@ -190,7 +137,6 @@ void conv_backward_data(const ConvBackwardDataArgs& args, cudaStream_t stream) {
   const ConvShape& s = args.shape;
   if (s.n == 0 || s.c == 0) return;
   if (is_depthwise(s)) return depthwise_backward_data(args, stream);
-  if (is_pointwise(s)) return gemm(pointwise(args), stream);
   visit(s, [&](auto tag) {
     run_pixels<decltype(tag)>("conv_backward_data", true, s, args.dy, args.w, args.bias, args.dx, args.workspace, Activation::None, stream);
   });

@@ -84,8 +84,8 @@ template <class T>
 void run(const CrossEntropyArgs& args, cudaStream_t stream) {
   visit_rows<T, 1>(args.classes, [&](auto group, auto kept) {
     using Group = decltype(group);
-    launch_grid("cross_entropy", cross_entropy_rows<T, Group, decltype(kept)::value>,
-                blocks_for((args.rows + Group::kLines - 1) / Group::kLines, 1), Group::kThreads, stream, 0, args);
+    launch_grid("cross_entropy", cross_entropy_rows<T, Group, decltype(kept)::value>, blocks_for_lines<Group>(args.rows), Group::kThreads,
+                stream, 0, args);
   });
 }
 

@@ -216,14 +216,12 @@ void embedding(const EmbeddingArgs& args, cudaStream_t stream) {
     };
     return s.dtype == DType::Float64 ? with(double{}) : with(float{});
   }
-  visit_packs(
-      s.dtype, s.columns,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.bags, {1, 1, 1}, s.columns,
+      [&](auto tag, auto pack, const Pixels& outputs) {
         using T = decltype(tag);
-        const Pixels outputs(s.bags, {1, 1, 1}, s.columns, pack);
-        if (outputs.count > 0)
-          launch_grid("embedding", sum_bags<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Bags(args), outputs,
-                      static_cast<const T*>(args.weight), static_cast<const T*>(args.factors), static_cast<T*>(args.y));
+        launch_grid("embedding", sum_bags<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Bags(args), outputs,
+                    static_cast<const T*>(args.weight), static_cast<const T*>(args.factors), static_cast<T*>(args.y));
       },
       args.weight, args.y);
 }

@@ -136,14 +136,12 @@ __global__ void __launch_bounds__(kBlock) grid_gradient(Places<T> places, int la
 
 void grid_sample(const GridSampleArgs& args, cudaStream_t stream) {
   const GridShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, {1, 1, s.points}, s.c,
+      [&](auto tag, auto pack, const Pixels& outputs) {
         using T = decltype(tag);
-        const Pixels outputs(s.n, {1, 1, s.points}, s.c, pack);
-        if (outputs.count > 0)
-          launch_grid("grid_sample", sample<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Places<T>(args), outputs,
-                      static_cast<const T*>(args.x), static_cast<T*>(args.y));
+        launch_grid("grid_sample", sample<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Places<T>(args), outputs,
+                    static_cast<const T*>(args.x), static_cast<T*>(args.y));
       },
       args.x, args.y);
 }

@@ -148,6 +148,11 @@ class Line {
   Values values_[kSteps];
 };
 
+template <class Group>
+unsigned blocks_for_lines(int64_t lines) {
+  return blocks_for((lines + Group::kLines - 1) / Group::kLines, 1);
+}
+
 // Elements a thread keeps at most: of doubles half as many.
 template <class T>
 inline constexpr int kMostKept = 64 / sizeof(T);

@@ -121,28 +121,24 @@ __global__ void __launch_bounds__(kBlock) max_indices(Windows s, Pixels outputs,
 
 void max_pool(const MaxPoolArgs& args, cudaStream_t stream) {
   const PoolShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, s.out, s.c,
+      [&](auto tag, auto pack, const Pixels& outputs) {
         using T = decltype(tag);
-        const Pixels outputs(s.n, s.out, s.c, pack);
-        if (outputs.count > 0)
-          launch_grid("max_pool", max_forward<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Windows(s, args.positions), outputs,
-                      static_cast<const T*>(args.x), static_cast<T*>(args.y));
+        launch_grid("max_pool", max_forward<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Windows(s, args.positions), outputs,
+                    static_cast<const T*>(args.x), static_cast<T*>(args.y));
       },
       args.x, args.y, args.positions);
 }
 
 void max_pool_backward(const MaxPoolBackwardArgs& args, cudaStream_t stream) {
   const PoolShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, s.in, s.c,
+      [&](auto tag, auto pack, const Pixels& inputs) {
         using T = decltype(tag);
-        const Pixels inputs(s.n, s.in, s.c, pack);
-        if (inputs.count > 0)
-          launch_grid("max_pool_backward", max_backward<T, pack>, blocks_for(inputs.count), kBlock, stream, 0, Windows(s, args.positions),
-                      inputs, static_cast<const T*>(args.dy), static_cast<T*>(args.dx));
+        launch_grid("max_pool_backward", max_backward<T, pack>, blocks_for(inputs.count), kBlock, stream, 0, Windows(s, args.positions),
+                    inputs, static_cast<const T*>(args.dy), static_cast<T*>(args.dx));
       },
       args.dy, args.dx, args.positions);
 }

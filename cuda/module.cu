@@ -130,8 +130,9 @@ class CudaModule final : public DeviceModule {
     const cudaStream_t stream = stream_of(device);
     try {
       cuda::table().kernels[kernel].launch(args, stream);
-    } catch (const StateError&) {  // CUDA's error is still there: the next launch must not find it
-      must(cudaPeekAtLastError(), kernel::kNames[kernel]);
+    } catch (const StateError&) {
+      must(cudaGetLastError(), kernel::kNames[kernel]);          // what it left: the next launch must not find it
+      is_done(cudaStreamQuery(stream), kernel::kNames[kernel]);  // the failure of a kernel before, which it met, is told as that
       throw;
     }
     must(cudaPeekAtLastError(), kernel::kNames[kernel]);

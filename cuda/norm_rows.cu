@@ -75,7 +75,7 @@ void visit_kernels(const Args& args, const Launch& launch) {
   const auto with = [&](auto tag) {
     visit_rows<decltype(tag), lines_kept>(args.shape.width(), [&](auto group, auto kept) {
       using Group = decltype(group);
-      launch(tag, group, kept, blocks_for((args.shape.statistics() + Group::kLines - 1) / Group::kLines, 1));
+      launch(tag, group, kept, blocks_for_lines<Group>(args.shape.statistics()));
     });
   };
   args.dtype == DType::Float64 ? with(double{}) : with(float{});

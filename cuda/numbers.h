@@ -101,19 +101,4 @@ void visit_floating(DType dtype, Fn&& fn) {
   });
 }
 
-// Calls fn with an unsigned number of so many bytes: for values that are only moved.
-template <class Fn>
-void visit_size(size_t size, Fn&& fn) {
-  switch (size) {
-    case 1:
-      return fn(uint8_t{});
-    case 2:
-      return fn(uint16_t{});
-    case 4:
-      return fn(uint32_t{});
-    default:
-      return fn(uint64_t{});
-  }
-}
-
 }  // namespace dnncore::cuda

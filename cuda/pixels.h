@@ -44,17 +44,21 @@ int channels_per_thread(int64_t c, Pointers... operands) {
   return c % kPack == 0 && (detail::is_aligned(static_cast<const T*>(operands), kPack) && ...) ? kPack : 1;
 }
 
-// Calls fn(T, pack as a constant).
+// Calls fn(T, channels per thread as a constant, the pixels), unless there are none.
 template <class Fn, class... Pointers>
-void visit_packs(DType dtype, int64_t c, const Fn& fn, Pointers... operands) {
-  const auto with = [&](auto tag) {
+void visit_pixels(DType dtype, int64_t n, const Extent& extent, int64_t c, const Fn& fn, Pointers... operands) {
+  const auto with = [&](auto tag, auto pack) {
+    const Pixels pixels(n, extent, c, pack);
+    if (pixels.count > 0) fn(tag, pack, pixels);
+  };
+  const auto of = [&](auto tag) {
     using T = decltype(tag);
     if (channels_per_thread<T>(c, operands...) > 1)
-      fn(tag, std::integral_constant<int, static_cast<int>(16 / sizeof(T))>{});
+      with(tag, std::integral_constant<int, static_cast<int>(16 / sizeof(T))>{});
     else
-      fn(tag, std::integral_constant<int, 1>{});
+      with(tag, std::integral_constant<int, 1>{});
   };
-  dtype == DType::Float64 ? with(double{}) : with(float{});
+  dtype == DType::Float64 ? of(double{}) : of(float{});
 }
 
 }  // namespace dnncore::cuda

@@ -18,11 +18,9 @@ struct Tile {
   static constexpr int kThreads = 32 * warp_rows * warp_columns;
   static constexpr int M = TM * kLaneRows * warp_rows, N = TN * kLaneColumns * warp_columns;
 };
-using Large = Tile<8, 8, 8, 2, 4, 8>;         // 128 x 128; with a BK of 16 registers spill
-using Medium = Tile<8, 4, 4, 2, 2, 16>;       // 64 x 64
-using Small = Tile<4, 4, 8, 1, 2, 16>;        // 32 x 32
-using FewRows = Tile<8, 1, 1, 1, 1, 16>;      // 8 x 32
-using FewColumns = Tile<1, 8, 32, 1, 1, 16>;  // 32 x 8
+using Large = Tile<8, 8, 8, 2, 4, 8>;    // 128 x 128; with a BK of 16 registers spill
+using Medium = Tile<8, 4, 4, 2, 2, 16>;  // 64 x 64
+using Small = Tile<4, 4, 8, 1, 2, 16>;   // 32 x 32
 
 inline constexpr int64_t kProcessors = 132;  // that a grid shall fill
 inline constexpr int64_t kLeastChunk = 512, kChunkStep = 32;
@@ -326,31 +324,27 @@ void launch(const char* what, const Problem& p, const A& a, const B& b, const Ou
   launch_grid(what, multiply<T, Shape, A, B>, grid, Shape::kThreads, stream, 0, p, a, b, output);
 }
 
-// fn(the tile's type): the largest that fits the shape and fills the device. float64 and halves have no large one: nothing is faster
-// with it where multiplications are slow, or converted. Gathered operands have fewer: each is a kernel more to compile and carry.
-template <class T, bool gathered, class Fn>
+// fn(the tile's type): the largest that fits the shape and fills the device. float64 has but one: nothing is faster with a larger where
+// multiplications are slow, and each is a kernel more to compile and carry.
+template <class T, class Fn>
 void visit_tile(const Problem& p, Fn&& fn) {
-  if constexpr (!gathered) {
-    if (p.n <= FewColumns::N) return fn(FewColumns{});
-    if (p.m <= FewRows::M) return fn(FewRows{});
-  }
-  if constexpr (sizeof(T) == 4)
+  if constexpr (sizeof(T) == 4) {
     if (p.m > Medium::M && p.n > Medium::N && p.fills<Large>()) return fn(Large{});
-  if constexpr (sizeof(T) == 4 || !gathered)
     if (p.m > Small::M && p.n > Small::N && p.fills<Medium>()) return fn(Medium{});
+  }
   fn(Small{});
 }
 
-template <class T, bool gathered = false>
+template <class T>
 bool wants_split(const Problem& p) {
   bool wanted = false;
-  visit_tile<T, gathered>(p, [&](auto tile) { wanted = p.chunks > 1 && p.tiles(tile.M, tile.N) * p.batch < kProcessors * 3 / 4; });
+  visit_tile<T>(p, [&](auto tile) { wanted = p.chunks > 1 && p.tiles(tile.M, tile.N) * p.batch < kProcessors * 3 / 4; });
   return wanted;
 }
 
-template <bool gathered = false, class T, class A, class B>
+template <class T, class A, class B>
 void run(const char* what, const Problem& p, const A& a, const B& b, const Output<T>& output, cudaStream_t stream) {
-  visit_tile<T, gathered>(p, [&](auto tile) { launch<decltype(tile)>(what, p, a, b, output, stream); });
+  visit_tile<T>(p, [&](auto tile) { launch<decltype(tile)>(what, p, a, b, output, stream); });
 }
 template <class T>
 void run_join(const char* what, const Problem& p, const Output<T>& output, cudaStream_t stream) {

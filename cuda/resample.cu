@@ -45,14 +45,12 @@ __global__ void __launch_bounds__(kBlock) resample_by(Tables<T> tables, Extent i
 
 void resample(const ResampleArgs& args, cudaStream_t stream) {
   const ResampleShape& s = args.shape;
-  visit_packs(
-      s.dtype, s.c,
-      [&](auto tag, auto pack) {
+  visit_pixels(
+      s.dtype, s.n, s.out(), s.c,
+      [&](auto tag, auto pack, const Pixels& outputs) {
         using T = decltype(tag);
-        const Pixels outputs(s.n, s.out(), s.c, pack);
-        if (outputs.count > 0)
-          launch_grid("resample", resample_by<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Tables<T>(args), s.in(), outputs,
-                      static_cast<const T*>(args.x), static_cast<T*>(args.y));
+        launch_grid("resample", resample_by<T, pack>, blocks_for(outputs.count), kBlock, stream, 0, Tables<T>(args), s.in(), outputs,
+                    static_cast<const T*>(args.x), static_cast<T*>(args.y));
       },
       args.x, args.y);
 }

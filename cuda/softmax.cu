@@ -54,7 +54,7 @@ void visit_kernels(const Args& args, const Launch& launch) {
   const auto with = [&](auto tag) {
     const auto fn = [&](auto group, auto kept) {
       using Group = decltype(group);
-      launch(tag, group, kept, blocks_for((lines + Group::kLines - 1) / Group::kLines, 1));
+      launch(tag, group, kept, blocks_for_lines<Group>(lines));
     };
     args.inner == 1 ? visit_rows<decltype(tag), lines_kept>(args.n, fn) : visit_columns<decltype(tag)>(args.n, fn);
   };

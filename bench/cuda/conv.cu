@@ -1,4 +1,5 @@
 // Convolutions C1-C21 and others, forward and the two gradients, against cuDNN in both layouts, with and without TF32.
+#include "kernels/conv_pointwise.h"
 #include "peers.h"
 
 namespace dnncore::bench {
@@ -20,14 +21,16 @@ void case_rows(const ConvCase& c) {
   const ConvShape s = shape_of(c);
   const Buffer x(s.x_bytes() / 4), w(s.w_bytes() / 4), y(s.y_bytes() / 4), bias(s.k);
   pass_row(c, ConvPass::Forward, "forward", s, [&] {
-    return launch_of(kernel::conv_forward, ConvForwardArgs{.x = x.data(), .w = w.data(), .bias = bias.data(), .y = y.data(), .shape = s});
+    const ConvForwardArgs args{.x = x.data(), .w = w.data(), .bias = bias.data(), .y = y.data(), .shape = s};
+    return is_pointwise(s) ? launch_of(kernel::gemm, as_product(args)) : launch_of(kernel::conv_forward, args);
   });
   pass_row(c, ConvPass::BackwardWeight, "backward_weight", s, [&] {
     return launch_of(kernel::conv_backward_weight, ConvBackwardWeightArgs{.x = x.data(), .dy = y.data(), .dw = w.data(), .shape = s});
   });
   if (!c.has_data_gradient) return;
   pass_row(c, ConvPass::BackwardData, "backward_data", s, [&] {
-    return launch_of(kernel::conv_backward_data, ConvBackwardDataArgs{.dy = y.data(), .w = w.data(), .dx = x.data(), .shape = s});
+    const ConvBackwardDataArgs args{.dy = y.data(), .w = w.data(), .dx = x.data(), .shape = s};
+    return is_pointwise(s) ? launch_of(kernel::gemm, as_product(args)) : launch_of(kernel::conv_backward_data, args);
   });
 }
 

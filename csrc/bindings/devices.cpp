@@ -126,8 +126,7 @@ void bind_devices(py::module_& m) {
   m.def(
       "_cuda_set_current", [](Device device) { devices::set_current("set_device", device); }, py::arg("device"));
   m.def("_cuda_properties", &properties, py::arg("device"));
-  m.def(
-      "_cuda_missing_kernels", [](const py::object& device) { return missing_kernels(cuda_device("cuda", device)); }, py::arg("device"));
+  m.def("_cuda_missing_kernels", &missing_kernels, py::arg("device"));
   m.def("_cuda_memory_stats", &stats, py::arg("device"));
   m.def("_cuda_reset_peak", &devices::reset_peak_stats, py::arg("device"));
   m.def("_cuda_empty_cache", &devices::empty_cache, py::arg("device"), py::call_guard<py::gil_scoped_release>());

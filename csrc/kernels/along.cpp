@@ -99,7 +99,7 @@ void reduce_rows(const ScatterDimArgs& args, int64_t begin, int64_t end) {
 void gather_dim(const GatherDimArgs& args, const Tasks& tasks) {
   const int64_t rows = numel(args.shape), per_task = lines_per_task(args.n);
   const int64_t begin = std::min(rows, tasks.begin * per_task), end = std::min(rows, tasks.end * per_task);
-  visit_size(static_cast<int>(itemsize(args.dtype)), [&](auto tag) {
+  visit_size(itemsize(args.dtype), [&](auto tag) {
     using U = decltype(tag);
     const U* x = static_cast<const U*>(args.x);
     U* y = static_cast<U*>(args.y);
@@ -118,8 +118,7 @@ void scatter_dim(const ScatterDimArgs& args, const Tasks& tasks) {
   const int64_t rows = numel(args.shape), per_task = lines_per_task(args.n);
   const int64_t begin = std::min(rows, tasks.begin * per_task), end = std::min(rows, tasks.end * per_task);
   if (args.op == ScatterOp::assign)
-    return visit_size(static_cast<int>(itemsize(args.dtype)),
-                      [&](auto tag) { scatter_rows<decltype(tag), ScatterOp::assign>(args, begin, end); });
+    return visit_size(itemsize(args.dtype), [&](auto tag) { scatter_rows<decltype(tag), ScatterOp::assign>(args, begin, end); });
   visit_dtype(args.dtype, [&](auto tag) {
     using T = decltype(tag);
     if constexpr (!std::is_same_v<T, bfloat16> && !std::is_same_v<T, float16>) reduce_rows<T>(args, begin, end);

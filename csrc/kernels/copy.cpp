@@ -222,7 +222,7 @@ void copy(const CopyArgs& args, const Tasks& tasks) {
     }
     return;
   }
-  visit_size(static_cast<int>(size), [&](auto tag) {
+  visit_size(size, [&](auto tag) {
     using U = decltype(tag);
     if (plan.path == Path::Transposed)
       copy_transposed<U>(args, plan, tasks);

@@ -86,20 +86,6 @@ void for_each_run(const Shape& shape, const Strides* const (&strides)[K], int64_
   }
 }
 
-template <class Fn>
-void visit_size(int size, Fn&& fn) {
-  switch (size) {
-    case 1:
-      return fn(uint8_t{});
-    case 2:
-      return fn(uint16_t{});
-    case 4:
-      return fn(uint32_t{});
-    default:
-      return fn(uint64_t{});
-  }
-}
-
 // block[0 .. end - begin) = elements [begin, end) of the strided x.
 template <class U>
 void pack_runs(const U* x, const Shape& shape, const Strides& strides, int64_t begin, int64_t end, U* out) {

@@ -56,7 +56,7 @@ void gather_rows(const GatherArgs& args, int64_t begin, int64_t end) {
 
 void gather(const GatherArgs& args, const Tasks& tasks) {
   const int64_t rows = rows_per_task(numel(args.inner));
-  visit_size(static_cast<int>(itemsize(args.dtype)),
+  visit_size(itemsize(args.dtype),
              [&](auto tag) { gather_rows<decltype(tag)>(args, std::min(args.n, tasks.begin * rows), std::min(args.n, tasks.end * rows)); });
 }
 
@@ -129,7 +129,7 @@ void scatter(const ScatterArgs& args, const Tasks& tasks) {
   if (args.accumulate)
     visit_dtype(args.dtype, [&](auto tag) { scatter_range<decltype(tag), true>(args, begin, end); });
   else
-    visit_size(static_cast<int>(itemsize(args.dtype)), [&](auto tag) { scatter_range<decltype(tag), false>(args, begin, end); });
+    visit_size(itemsize(args.dtype), [&](auto tag) { scatter_range<decltype(tag), false>(args, begin, end); });
 }
 
 Schedule scatter_schedule(const ScatterArgs& args) {

@@ -14,10 +14,8 @@ void check(const Tensor& x, double p) {
 // Draws the mask and multiplies; all three are dense in one order, x and y may be one.
 void launch_dropout(const Tensor& x, const Tensor& mask, const Tensor& y, double p) {
   DropoutArgs args{.x = x.data(), .mask = mask.data<uint8_t>(), .y = y.data(), .n = x.numel(), .p = p, .dtype = x.dtype()};
-  const Ref<Generator>& generator = default_generator();
-  Tensor there;
-  if (x.device() != Device{}) there = generator->reserve(args.counters_used(), x.device());
-  args.state = there.defined() ? there.data<GeneratorState>() : generator->state();
+  Tensor keeper;
+  args.state = default_generator()->state_on(x.device(), args.counters_used(), keeper);
   launch("dropout", kernel::dropout, args, x.device());
 }
 

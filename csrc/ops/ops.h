@@ -48,9 +48,10 @@ class Generator : public RefCounted {
   explicit Generator(uint64_t seed);
   void manual_seed(uint64_t seed);
   uint64_t initial_seed() const;
-  GeneratorState* state() const;  // the host's memory, which moves on by itself
-  // For a launch on a device: a copy there, while the state itself moves on by as many counters as the launch uses.
-  Tensor reserve(uint64_t counters, Device device);
+  GeneratorState* state() const;
+  // What a kernel on `device` shall read, which uses so many counters: the state itself, moved on by the CPU's kernels, or a copy that
+  // `keeper` holds, while the state moves on here.
+  GeneratorState* state_on(Device device, uint64_t counters, Tensor& keeper);
   Tensor state_tensor() const { return state_; }  // uint8, 16 entries
 
  private:

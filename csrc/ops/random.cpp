@@ -14,10 +14,11 @@ void Generator::manual_seed(uint64_t seed) {
 uint64_t Generator::initial_seed() const { return state()->seed; }
 GeneratorState* Generator::state() const { return state_.data<GeneratorState>(); }
 
-Tensor Generator::reserve(uint64_t counters, Device device) {
-  const Tensor there = to_device(state_, device, "random");
+GeneratorState* Generator::state_on(Device device, uint64_t counters, Tensor& keeper) {
+  if (device == Device{}) return state();
+  keeper = to_device(state_, device, "random");
   state()->offset += counters;
-  return there;
+  return keeper.data<GeneratorState>();
 }
 
 const Ref<Generator>& default_generator() {
@@ -60,21 +61,10 @@ void launch_random(RandomOp op, const Tensor& y, double a, double b, int64_t low
     return launch_copy("random", to_device(here, y.device(), "random"), y, into_view);
   }
   const Ref<Generator>& source = generator ? generator : default_generator();
-  RandomArgs args{.state = source->state(),
-                  .y = y.data(),
-                  .n = y.numel(),
-                  .a = a,
-                  .b = b,
-                  .low = low,
-                  .high = high,
-                  .op = op,
-                  .dtype = y.dtype(),
-                  .into_view = into_view};
-  Tensor there;
-  if (y.device() != Device{}) {
-    there = source->reserve(static_cast<uint64_t>(args.counters_used()), y.device());
-    args.state = there.data<GeneratorState>();
-  }
+  RandomArgs args{
+      .y = y.data(), .n = y.numel(), .a = a, .b = b, .low = low, .high = high, .op = op, .dtype = y.dtype(), .into_view = into_view};
+  Tensor keeper;
+  args.state = source->state_on(y.device(), static_cast<uint64_t>(args.counters_used()), keeper);
   launch("random", kernel::random, args, y.device());
 }
 
