@@ -13,6 +13,7 @@ import pytest
 from dnncore.data import Standardizer, TableEncoder, read_csv
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from marks import PLACES
 
 PETS = "weight,fur,kind\n4,soft,cat\n30.5,rough,dog\n5,soft,cat\n2e1,soft,dog\n"
 
@@ -372,6 +373,14 @@ def test_standardizer_is_that_of_scikit_learn():
 def test_standardizer_leaves_constant_columns_alone():
     third = np.full((7, 1), 0.1, np.float32)  # its mean rounds
     assert Standardizer.fit(dnn.tensor(third)).scale == [1.0]
+
+
+@pytest.mark.parametrize("device", PLACES)
+def test_standardizer_scales_rows_where_they_are(device):
+    scaler = Standardizer([1.0, 2.0], [2.0, 4.0])
+    scaled = scaler.transform(dnn.tensor([[3.0, 6.0]], device=device))
+    assert scaled.device == dnn.device(device)
+    assert scaled.tolist() == [[1.0, 1.0]]
 
 
 def test_standardizer_refuses():

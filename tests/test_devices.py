@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 from cases import numbers, tensor
 from dnncore import cuda, nn, optim
-
-needs_device = pytest.mark.skipif(not cuda.is_available(), reason=f"no CUDA device: {cuda.unavailable_reason()}")
+from marks import needs_device, without_device
 
 
 def _random(*shape, seed=0):
     return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
 
 
-@pytest.mark.skipif(cuda.is_available(), reason="there is a device")
+@without_device
 @pytest.mark.parametrize(
     "request_device",
     [
@@ -434,3 +433,12 @@ def test_training_as_on_the_cpu(make):
     assert np.allclose(here[0], there[0], rtol=0, atol=2e-6)
     for a, b in zip(here[1], there[1], strict=True):
         assert np.abs(a - b).max() <= 1e-5
+
+
+@needs_device
+def test_gradients_are_checked_where_the_inputs_are():
+    x = dnn.tensor(_random(3, 4), device="cuda")
+    report = dnn.check_gradients(nn.Linear(4, 2).cuda(), x)
+    assert report.ok
+    wrong = dnn.check_gradients(lambda x: (x.detach() * x).sum(), x, raise_exception=False)
+    assert "factor 2" in wrong.hint

@@ -9,13 +9,11 @@ import sys
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import numbers
-from dnncore import cuda, metrics, nn, optim
+from cases import numbers, use_device
+from dnncore import cuda, metrics, models, nn, optim
 from dnncore.data import DataLoader, TensorDataset
+from marks import PLACES, needs_device, without_device
 
-needs_device = pytest.mark.skipif(not cuda.is_available(), reason=f"no CUDA device: {cuda.unavailable_reason()}")
-without_device = pytest.mark.skipif(cuda.is_available(), reason="there is a device")
-PLACES = ["cpu", pytest.param("cuda", marks=needs_device)]
 ROWS, CLASSES = 60, 3
 
 
@@ -165,6 +163,20 @@ def test_a_failed_trial_leaves_the_cpu(monkeypatch):
     assert history.params["device_reason"] == "a trial step on cuda:0 failed: not here"
 
 
+@needs_device
+def test_what_fails_on_the_cpu_is_not_blamed_on_the_device(capsys):
+    class Broken(nn.Linear):
+        def forward(self, input):
+            if self.training:
+                raise RuntimeError("nowhere")
+            return super().forward(input)
+
+    model = _model(module=Broken(5, CLASSES))
+    with pytest.raises(RuntimeError, match="nowhere"):
+        model.fit(*_data(), device="auto", verbose=2)
+    assert "trial" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("device", PLACES)
 def test_data_of_all_kinds_move_by_themselves(device):
     x, y = _data()
@@ -292,6 +304,35 @@ def test_steps_recorded_on_the_cpu_are_not_repeated_elsewhere():
         steps[1](x)
 
 
+# --- What a model shows
+
+
+@needs_device
+@pytest.mark.parametrize("default", ["cpu", "cuda"])
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_a_model_is_shown_wherever_it_is(place, default):
+    images = np.random.default_rng(0).random((2, 1, 32, 32), dtype=np.float32)
+    dnn.manual_seed(0)
+    model = dnn.Model(models.lenet5())
+    expected = [numbers(model.saliency(images, [3, 4], samples=n, generator=dnn.Generator(1))) for n in (1, 3)]
+    model.to(place)
+    with use_device(default):
+        for samples, values in zip((1, 3), expected, strict=True):
+            found = model.saliency(images, [3, 4], samples=samples, generator=dnn.Generator(1))
+            assert not found.is_cuda
+            assert np.abs(numbers(found) - values).max() < 1e-5 * values.max()
+        there = dnn.tensor(images, device=place)
+        assert "61,706" in str(model.summary((1, 32, 32)))
+        plots = pytest.importorskip("matplotlib.figure", reason="matplotlib (extra plot) draws")
+        for figure in (
+            model.plot_filters("features.0"),
+            model.plot_activations("features.0", there[:1]),
+            model.plot_saliency(there, samples=2),
+            model.plot_confusion(there, dnn.tensor([0, 9], device=place)),
+        ):
+            assert isinstance(figure, plots.Figure)
+
+
 # --- Files
 
 
@@ -343,6 +384,31 @@ def test_the_state_of_an_optimizer_goes_where_its_parameters_are(make):
     assert here.weight.grad.is_cuda
     stepped(here, ours)
     assert all(value.is_cuda for state in ours.state.values() for value in state.values())
+
+
+@needs_device
+def test_lbfgs_goes_on_where_its_parameters_are():
+    def stepped(w, optimizer):
+        def closure():
+            optimizer.zero_grad()
+            loss = ((w - 1) ** 4).sum()
+            loss.backward()
+            return loss
+
+        optimizer.step(closure)
+
+    ways = []
+    for moves in (False, True):
+        holder = nn.Module()
+        holder.w = nn.Parameter(dnn.tensor([3.0, -2.0], dtype=dnn.float64))
+        optimizer = optim.LBFGS(holder.parameters(), max_iter=3)
+        stepped(holder.w, optimizer)
+        if moves:
+            holder.cuda()
+        stepped(holder.w, optimizer)
+        ways.append(holder.w)
+    assert ways[1].is_cuda
+    assert np.allclose(numbers(ways[0].detach()), numbers(ways[1].detach().cpu()), rtol=1e-12)
 
 
 @needs_device

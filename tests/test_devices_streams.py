@@ -9,9 +9,8 @@ import pytest
 from cases import numbers, tensor
 from dnncore import cuda
 from dnncore.data import DataLoader, TensorDataset
+from marks import needs_device, without_device
 
-needs_device = pytest.mark.skipif(not cuda.is_available(), reason=f"no CUDA device: {cuda.unavailable_reason()}")
-without_device = pytest.mark.skipif(cuda.is_available(), reason="there is a device")
 CUDA, CPU, LEGACY = 2, 1, 1
 
 

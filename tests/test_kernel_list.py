@@ -7,8 +7,9 @@ import dnncore as dnn
 import numpy as np
 import pytest
 from cases import BINARY, REDUCTIONS, UNARY, tensor
-from dnncore import _core, cuda
+from dnncore import _core
 from kernel_cases import KERNELS
+from marks import needs_device
 from reference import assert_exact, assert_ulp, assert_within, product_bound
 
 
@@ -36,10 +37,10 @@ def test_every_kernel_has_a_cuda_body():
     assert set(KERNELS) - set(bodies) == set()
 
 
-@pytest.mark.skipif(not cuda.is_available(), reason=f"no CUDA device: {cuda.unavailable_reason()}")
+@needs_device
 def test_every_kernel_is_in_the_table_of_the_device():
     """The emulated table takes the reference's in place of one that is missing, so that no other test would see it."""
-    assert _core._cuda_missing_kernels(0) == []
+    assert _core._cuda_missing_kernels(dnn.device("cuda")) == []
 
 
 # Launched by the native tests alone: the public operations do not keep packed weights yet.

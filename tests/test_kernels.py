@@ -1,11 +1,11 @@
 """Every kernel on every table against the naive reference table: the same bits, or within rounding."""
 
-import dnncore as dnn
 import numpy as np
 import pytest
 from cases import FAST_ISAS, ISAS, use_device, use_isa
 from dnncore import _core
 from kernel_cases import KERNELS
+from marks import needs_device
 from reference import assert_exact, assert_within
 
 
@@ -34,7 +34,7 @@ def test_kernel_agrees_with_the_reference(isa, kernel, reference_results):
         (assert_exact if case.exact else assert_close)(actual, expected, f"{kernel} on {isa}, result {i}")
 
 
-@pytest.mark.skipif(not dnn.cuda.is_available(), reason=f"no CUDA device: {dnn.cuda.unavailable_reason()}")
+@needs_device
 @pytest.mark.parametrize("kernel", KERNELS)
 def test_kernel_on_a_device_agrees_with_the_reference(kernel, reference_results):
     case = KERNELS[kernel]

@@ -117,7 +117,7 @@ class _Weighted:
         generator.manual_seed(_SEED)
         with enable_grad():  # the function may differentiate inside
             first = list(_floating(fn(*args)))
-        self.weights = [_core.rand(*y.shape, dtype=_core.float64, generator=generator) + 0.5 for y in first]
+        self.weights = [_core.rand(*y.shape, dtype=_core.float64, generator=generator, device=y.device) + 0.5 for y in first]
         if not first:
             raise ValueError("check_gradients: expected the function to return floating-point tensors")
         if self().item() != self._sum(first).item():
@@ -141,9 +141,9 @@ def _differences(value: _Weighted, leaf: Tensor, eps: float) -> Array:
     import numpy as np
 
     found = np.empty(leaf.shape, np.float64)
-    memory = leaf.detach().numpy()
+    memory = leaf.detach()
     for index in np.ndindex(*leaf.shape):
-        before = memory[index]
+        before = memory[index].item()
         memory[index] = before + eps
         above = value().item()
         memory[index] = before - eps
@@ -248,7 +248,7 @@ def check_gradients(
     for (name, leaf), gradient in zip(leaves.items(), gradients, strict=True):
         if leaf.numel() == 0:
             continue
-        found, difference = np.asarray(gradient.detach().numpy(), np.float64), _differences(value, leaf, eps)
+        found, difference = np.asarray(gradient.detach().cpu().numpy(), np.float64), _differences(value, leaf, eps)
         allowed = atol + rtol * np.abs(difference)
         error = np.asarray(np.abs(found - difference) / allowed)
         error[np.isnan(error)] = np.inf

@@ -50,7 +50,7 @@ class Standardizer:
         ValueError
             If the shape is another, or a value is not finite.
         """
-        values = x.numpy().astype(np.float64)
+        values = x.cpu().numpy().astype(np.float64)
         if values.ndim != 2 or not len(values):
             raise ValueError(f"Standardizer.fit: expected x of shape (N, F) with N of at least 1, got {values.shape}")
         wrong = np.argwhere(~np.isfinite(values))
@@ -80,8 +80,7 @@ class Standardizer:
             raise TypeError(f"Standardizer.transform: expected floating x, got {x.dtype}; take x.float()")
         if x.ndim != 2 or x.shape[1] != len(self.mean):
             raise ValueError(f"Standardizer.transform: expected x of shape (N, {len(self.mean)}), got {tuple(x.shape)}")
-        mean = _core.tensor(self.mean, dtype=_core.float64)
-        scale = _core.tensor(self.scale, dtype=_core.float64)
+        mean, scale = (_core.tensor(values, dtype=_core.float64, device=x.device) for values in (self.mean, self.scale))
         return ((x.to(_core.float64) - mean) / scale).to(x.dtype)
 
     def state_dict(self) -> dict[str, list[float]]:

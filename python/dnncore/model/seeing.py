@@ -14,6 +14,7 @@ from dnncore.metrics import ConfusionMatrix
 from dnncore.model import _pictures
 from dnncore.model._arrays import as_tensor, dtype_of
 from dnncore.model._compiled import evaluating
+from dnncore.model._device import device_of
 from dnncore.nn.module import Module
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class Seeing:
             raise ValueError(f"plot_activations: expected maps (1, channels, height, width) from {path}, got {got}")
         values = maps.detach().float().cpu().numpy()[0]
         title = f"{path}: {_of(min(_MOST, len(values)), len(values))} maps of {values.shape[1]} x {values.shape[2]}"
-        return _pictures.activations(image.float().numpy()[0], values[:_MOST], title)
+        return _pictures.activations(image.float().cpu().numpy()[0], values[:_MOST], title)
 
     def saliency(
         self,
@@ -149,7 +150,7 @@ class Seeing:
 
         Returns
         -------
-        Tensor of shape (N, height, width)
+        Tensor of shape (N, height, width), on the CPU
 
         Raises
         ------
@@ -162,7 +163,7 @@ class Seeing:
         saliency maps, arXiv:1312.6034, 2013.
         D. Smilkov, N. Thorat, B. Kim et al.: SmoothGrad: removing noise by adding noise, arXiv:1706.03825, 2017.
         """
-        return self._saliency(self._images("saliency", x), target, samples, noise, generator)[0]
+        return self._saliency(self._images("saliency", x), target, samples, noise, generator)[0].cpu()
 
     def plot_saliency(
         self,
@@ -198,10 +199,10 @@ class Seeing:
         if target is not None and not isinstance(target, int):
             target = as_tensor("plot_saliency", "target", target)[:8]
         found, classes, scores = self._saliency(images, target, samples, noise, generator)
-        shares = scores.double().softmax(1).cpu().numpy()[np.arange(len(images)), classes.numpy()]
+        shares = scores.double().softmax(1).cpu().numpy()[np.arange(len(images)), classes.cpu().numpy()]
         names = [_named(class_names, number) for number in classes.tolist()]
         titles = [f"{name}: {100 * share:.1f} %" for name, share in zip(names, shares, strict=True)]
-        return _pictures.saliency(images.float().numpy(), found.float().numpy(), titles)
+        return _pictures.saliency(images.float().cpu().numpy(), found.float().cpu().numpy(), titles)
 
     def plot_confusion(
         self,
@@ -237,7 +238,7 @@ class Seeing:
             If matplotlib is missing (extra ``plot``).
         """
         matrix = ConfusionMatrix(normalize=normalize)
-        matrix.update(cast("Model", self).predict(x, batch_size), as_tensor("plot_confusion", "y", y))
+        matrix.update(cast("Model", self).predict(x, batch_size), as_tensor("plot_confusion", "y", y).cpu())
         cells = matrix.compute()
         names = [str(_named(class_names, number)) for number in range(len(cells))]
         return _pictures.confusion(cells, names)
@@ -253,7 +254,7 @@ class Seeing:
         raise ValueError(f"{op}: no layer {layer!r}; there are {', '.join(path for path in parts if path)}")
 
     def _images(self, op: str, x: Any) -> Tensor:
-        images = as_tensor(op, "x", x).to(dtype_of(self.module))
+        images = as_tensor(op, "x", x).to(device_of(self.module)).to(dtype_of(self.module))
         if images.ndim == 3:
             images = images.unsqueeze(0)
         if images.ndim != 4 or images.numel() == 0:
@@ -276,7 +277,8 @@ class Seeing:
         for _ in range(samples):
             given = images
             if samples > 1:
-                given = images + deviation * _core.randn(*images.shape, dtype=images.dtype, generator=generator)
+                drawn = _core.randn(*images.shape, dtype=images.dtype, generator=generator, device=images.device)
+                given = images + deviation * drawn
             total = total + self._gradient(given, classes)
         return (total / samples).abs().amax(1), classes, scores
 
@@ -291,7 +293,7 @@ class Seeing:
 
 def _classes(target: Any, scores: Tensor) -> Tensor:
     count, number = scores.shape
-    classes = as_tensor("saliency", "target", [target] * count if isinstance(target, int) else target).long()
+    classes = as_tensor("saliency", "target", [target] * count if isinstance(target, int) else target).long().to(scores.device)
     if classes.shape != (count,):
         raise ValueError(f"saliency: expected a class, or one for each of {count} images, got {tuple(classes.shape)}")
     if int(classes.min()) < 0 or int(classes.max()) >= number:

@@ -12,6 +12,7 @@ from typing import Any
 
 from dnncore import _core, nn
 from dnncore._core import Tensor
+from dnncore.model._device import device_of
 from dnncore.model._probe import Call, Trace, class_name, said_shape, tensors_in, trace
 from dnncore.nn.conv import ConvNd
 from dnncore.nn.parameter import is_lazy
@@ -274,7 +275,7 @@ def _inputs(module: nn.Module, inputs: Any, input_shape: Any) -> tuple[Any, ...]
         raise ValueError(f"summarize: expected sizes of at least 0 in input_shape, got {input_shape!r}")
     floating = (p.dtype for p in module.parameters() if p.dtype.is_floating_point)
     dtype = next(floating, _core.float32)
-    return tuple(_core.zeros(shape, dtype=dtype) for shape in zeros)
+    return tuple(_core.zeros(shape, dtype=dtype, device=device_of(module)) for shape in zeros)
 
 
 def _run(module: nn.Module, inputs: Any) -> Trace:

@@ -232,6 +232,15 @@ class LBFGS(Optimizer):
 
         return evaluate
 
+    def _follow(self, state: dict[str, Any]) -> None:
+        """Bring the state to the device where the parameters are now."""
+        device = self._all_params()[0].device
+        for key, value in state.items():
+            if isinstance(value, Tensor):
+                state[key] = value.to(device)
+            elif isinstance(value, list):
+                state[key] = [each.to(device) if isinstance(each, Tensor) else each for each in value]
+
     # --- The method
 
     @staticmethod
@@ -286,6 +295,7 @@ class LBFGS(Optimizer):
 
     def _iterate(self, closure: Callable[[], Any], group: Mapping[str, Any]) -> Any:
         state = self.state[self._all_params()[0]]
+        self._follow(state)
         state.setdefault("func_evals", 0)
         state.setdefault("n_iter", 0)
         first = closure()

@@ -9,7 +9,8 @@ from dnncore._core import Tensor
 def windows(x: Tensor, top: Tensor, left: Tensor, height: int, width: int) -> Tensor:
     """Return for each image of (N, C, H, W) the window whose first pixel is (`top`, `left`), each of shape (N,)."""
     n, channels, _, row = x.shape
-    rows, columns = top[:, None] + _core.arange(height), left[:, None] + _core.arange(width)
+    down, across = (_core.arange(size, device=x.device) for size in (height, width))
+    rows, columns = top[:, None] + down, left[:, None] + across
     index = (rows[:, :, None] * row + columns[:, None, :]).reshape(n, 1, height * width)
     return _taken(x, index).reshape(n, channels, height, width)
 

@@ -21,7 +21,7 @@ class _RandomFlip(Transform):
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the images, some of them flipped."""
-        chosen = (_core.rand(len(x), generator=generator) < self.p).nonzero().flatten()
+        chosen = (_core.rand(len(x), generator=generator, device=x.device) < self.p).nonzero().flatten()
         return x.index_copy(0, chosen, x[chosen].flip(self._dim))
 
 
@@ -104,7 +104,7 @@ class RandomShift(Transform):
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the moved images."""
-        top, left = _core.randint(2 * self.pixels + 1, (2, len(x)), generator=generator)
+        top, left = _core.randint(2 * self.pixels + 1, (2, len(x)), generator=generator, device=x.device)
         padded = _core.pad(x, (self.pixels,) * 4, value=self.fill)
         return windows(padded, top, left, x.shape[2], x.shape[3])
 
@@ -148,7 +148,7 @@ class RandomCrop(Transform):
         room = [have - want for have, want in zip(padded.shape[2:], self.size, strict=True)]
         if min(room) < 0:
             raise ValueError(f"RandomCrop: expected images of at least {self.size} with padding, got {tuple(padded.shape[2:])}")
-        top, left = (_core.randint(each + 1, (len(x),), generator=generator) for each in room)
+        top, left = (_core.randint(each + 1, (len(x),), generator=generator, device=x.device) for each in room)
         return windows(padded, top, left, *self.size)
 
 
@@ -207,7 +207,7 @@ class RandomAffine(Transform):
         n, _, height, width = x.shape
 
         def drawn(low: float, high: float) -> Tensor:
-            return uniform(low, high, (n,), generator)
+            return uniform(low, high, (n,), x, generator)
 
         angle = drawn(*self.degrees) * (math.pi / 180)
         scale = 1.0 if self.scale is None else drawn(*self.scale)
@@ -249,7 +249,7 @@ class RandomRotation(Transform):
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the rotated images."""
-        angle = uniform(*self.degrees, (len(x),), generator) * (math.pi / 180)
+        angle = uniform(*self.degrees, (len(x),), x, generator) * (math.pi / 180)
         cosine, sine = angle.cos(), angle.sin()
         return _mapped(x, [cosine, -sine, sine, cosine], [0.0, 0.0], self.fill)
 
@@ -295,10 +295,11 @@ class ElasticTransform(Transform):
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the distorted images."""
         n, _, height, width = x.shape
-        noise = uniform(-1.0, 1.0, (n, 2, height, width), generator)
-        along, across = (_smoothing(size, self.sigma) for size in (height, width))
+        noise = uniform(-1.0, 1.0, (n, 2, height, width), x, generator)
+        along, across = (_smoothing(size, self.sigma, x) for size in (height, width))
         rows, columns = (self.alpha * (along @ noise @ across)).unbind(1)
-        return bilinear(x, rows + _core.arange(height)[:, None], columns + _core.arange(width), self.fill)
+        down, right = (_core.arange(size, device=x.device) for size in (height, width))
+        return bilinear(x, rows + down[:, None], columns + right, self.fill)
 
 
 def _fractions(translate: object) -> tuple[float, float]:
@@ -314,7 +315,7 @@ def _tangent(angle: Tensor) -> Tensor:
 def _mapped(x: Tensor, inverse: list[Tensor], move: list[Tensor | float], fill: float) -> Tensor:
     """Return images read where a 2 x 2 map of (x, y) about the centre, (N,) per entry, says after a move of the output."""
     height, width = x.shape[2:]
-    xs, ys = (_core.arange(size, dtype=_core.float64)[None] - (size - 1) / 2 for size in (width, height))
+    xs, ys = (_core.arange(size, dtype=_core.float64, device=x.device)[None] - (size - 1) / 2 for size in (width, height))
     xs, ys = (line - (each[:, None] if isinstance(each, Tensor) else each) for line, each in zip((xs, ys), move, strict=True))
     # To 2^-40, so that the cosine of 90 degrees is 0 and a quarter turn copies pixels.
     xx, xy, yx, yy = ((each * 2.0**40).round()[:, None] / 2.0**40 for each in inverse)
@@ -323,12 +324,12 @@ def _mapped(x: Tensor, inverse: list[Tensor], move: list[Tensor | float], fill: 
     return bilinear(x, rows, columns, fill)
 
 
-def _smoothing(size: int, sigma: float) -> Tensor:
-    """Return the (size, size) matrix that smooths a line by a Gaussian cut off at 4 sigma; outside is 0."""
+def _smoothing(size: int, sigma: float, like: Tensor) -> Tensor:
+    """Return the (size, size) matrix, where `like` is, that smooths a line by a Gaussian cut off at 4 sigma; outside is 0."""
     radius = int(4 * sigma + 0.5)
 
     def gaussian(distance: Tensor) -> Tensor:
         return ((distance / sigma).square() * -0.5).exp() * (distance.abs() <= radius)
 
-    place = _core.arange(size, dtype=_core.float64)
-    return gaussian(place[:, None] - place) / gaussian(_core.arange(-radius, radius + 1, dtype=_core.float64)).sum()
+    place, window = (_core.arange(*ends, dtype=_core.float64, device=like.device) for ends in ((size,), (-radius, radius + 1)))
+    return gaussian(place[:, None] - place) / gaussian(window).sum()

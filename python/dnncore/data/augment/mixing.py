@@ -42,8 +42,8 @@ class _Mixing(Transform):
         """
         self._check(x)
         y = self._targets(x, others)
-        partner = _core.randperm(len(x), generator=generator)
-        share = _beta(self.alpha, len(x), generator)
+        partner = _core.randperm(len(x), generator=generator, device=x.device)
+        share = _beta(self.alpha, len(x), generator).to(x.device)
         mixed, share = self._mixed(x, partner, share, generator)
         share = share.to(y.dtype).reshape(-1, *[1] * (y.ndim - 1))
         return mixed, y * share + y[partner] * (1 - share)
@@ -141,7 +141,7 @@ class CutMix(_Mixing):
         side = (1 - share).sqrt() / 2
         edges = []
         for size in x.shape[2:]:
-            centre = _core.randint(size, (len(x),), generator=generator)
+            centre = _core.randint(size, (len(x),), generator=generator, device=x.device)
             half = (side * size).floor().long()
             edges.append(((centre - half).clamp(min=0), (centre + half).clamp(max=size)))
         (top, bottom), (left, right) = edges
@@ -152,5 +152,5 @@ class CutMix(_Mixing):
 
 def _beta(alpha: float, count: int, generator: Generator | None) -> Tensor:
     """Draw from Beta(alpha, alpha), float64; NumPy's stream, which its `RandomState` promises not to change."""
-    seeds = _core.randint(1 << 32, (4,), generator=generator).tolist()
-    return _core.tensor(np.random.RandomState(seeds).beta(alpha, alpha, count))
+    seeds = _core.randint(1 << 32, (4,), generator=generator, device="cpu").tolist()
+    return _core.tensor(np.random.RandomState(seeds).beta(alpha, alpha, count), device="cpu")

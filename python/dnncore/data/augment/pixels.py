@@ -43,7 +43,7 @@ class GaussianNoise(Transform):
 
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the images with noise."""
-        noisy = x + (_core.randn(*x.shape, dtype=x.dtype, generator=generator) * self.sigma + self.mean)
+        noisy = x + (_core.randn(*x.shape, dtype=x.dtype, generator=generator, device=x.device) * self.sigma + self.mean)
         return noisy.clamp(0, 1) if self.clip else noisy
 
 
@@ -85,7 +85,7 @@ class Cutout(Transform):
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the images, a square of each covered."""
         n, _, height, width = x.shape
-        top, left = (_core.randint(size, (n,), generator=generator) - self.size // 2 for size in (height, width))
+        top, left = (_core.randint(size, (n,), generator=generator, device=x.device) - self.size // 2 for size in (height, width))
         return x.masked_fill(rectangles(x, top, left, top + self.size, left + self.size), self.fill)
 
 
@@ -144,16 +144,16 @@ class RandomErasing(Transform):
     def apply(self, x: Tensor, generator: Generator | None) -> Tensor:
         """Return the images, a rectangle of some covered."""
         n, _, height, width = x.shape
-        area = uniform(*self.scale, (n, self._tries), generator) * (height * width)
+        area = uniform(*self.scale, (n, self._tries), x, generator) * (height * width)
         low, high = map(math.log, self.ratio)
-        ratio = uniform(low, high, (n, self._tries), generator).exp()
+        ratio = uniform(low, high, (n, self._tries), x, generator).exp()
         tall, wide = (area * ratio).sqrt().round(), (area / ratio).sqrt().round()
         fits = (tall < height) & (wide < width)
         first = fits.int().argmax(1, keepdim=True)
-        erased = fits.any(1) & (uniform(0.0, 1.0, (n,), generator) < self.p)
+        erased = fits.any(1) & (uniform(0.0, 1.0, (n,), x, generator) < self.p)
         tall, wide = (size.gather(1, first).squeeze(1) * erased for size in (tall, wide))
         top, left = (
-            (uniform(0.0, 1.0, (n,), generator) * (room - size + 1)).floor() for room, size in ((height, tall), (width, wide))
+            (uniform(0.0, 1.0, (n,), x, generator) * (room - size + 1)).floor() for room, size in ((height, tall), (width, wide))
         )
         return x.masked_fill(rectangles(x, top, left, top + tall, left + wide), self.value)
 
@@ -190,13 +190,13 @@ class Normalize(Transform):
         for name, values in (("mean", self.mean), ("std", self.std)):
             if len(values) not in (1, channels):
                 raise ValueError(f"Normalize: expected {channels} numbers as {name}, one per channel, got {len(values)}")
-        mean, std = (_core.tensor(values, dtype=x.dtype)[:, None, None] for values in (self.mean, self.std))
+        mean, std = (_core.tensor(values, dtype=x.dtype, device=x.device)[:, None, None] for values in (self.mean, self.std))
         return (x - mean) / std
 
 
 def rectangles(x: Tensor, top: Tensor, left: Tensor, bottom: Tensor, right: Tensor) -> Tensor:
     """Return a mask (N, 1, H, W) of the pixels from (`top`, `left`) to before (`bottom`, `right`), (N,) each."""
-    rows, columns = (_core.arange(size) for size in x.shape[2:])
+    rows, columns = (_core.arange(size, device=x.device) for size in x.shape[2:])
     inside = (rows >= top[:, None]) & (rows < bottom[:, None])
     return (inside[:, :, None] & ((columns >= left[:, None]) & (columns < right[:, None]))[:, None, :])[:, None]
 

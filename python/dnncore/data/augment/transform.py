@@ -26,7 +26,8 @@ class Transform:
     ...     def __init__(self, delta):
     ...         self.delta = delta
     ...     def apply(self, x, generator):
-    ...         return x + self.delta * (2 * dnn.rand(len(x), 1, 1, 1, generator=generator) - 1)
+    ...         shares = dnn.rand(len(x), 1, 1, 1, generator=generator, device=x.device)
+    ...         return x + self.delta * (2 * shares - 1)
     >>> brighter = RandomBrightness(delta=0.2)
     >>> brighter
     RandomBrightness(delta=0.2)
@@ -80,7 +81,7 @@ class Transform:
             raise TypeError(f"{name}: expected floating images, got {x.dtype}; take x.float() / 255 of bytes")
 
         fill = getattr(self, self._fill, 0.0)
-        if fill and not x.is_floating_point() and _core.tensor(fill).to(x.dtype).item() != fill:
+        if fill and not x.is_floating_point() and _core.tensor(fill, device="cpu").to(x.dtype).item() != fill:
             raise ValueError(f"{name}: expected a fill that {x.dtype} can hold, got {fill:g}")
 
     def __repr__(self) -> str:
@@ -139,9 +140,9 @@ class Compose:
         return f"Compose([\n{lines}])"
 
 
-def uniform(low: float, high: float, shape: tuple[int, ...], generator: Generator | None) -> Tensor:
-    """Return float64 numbers between `low` and `high`."""
-    return _core.rand(*shape, dtype=_core.float64, generator=generator) * (high - low) + low
+def uniform(low: float, high: float, shape: tuple[int, ...], like: Tensor, generator: Generator | None) -> Tensor:
+    """Return float64 numbers between `low` and `high`, where `like` is."""
+    return _core.rand(*shape, dtype=_core.float64, generator=generator, device=like.device) * (high - low) + low
 
 
 def interval(op: str, name: str, value: object, least: float | None = None) -> tuple[float, float]:
