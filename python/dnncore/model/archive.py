@@ -141,14 +141,10 @@ def read(folder: PathLike) -> tuple[nn.Module, dict[str, Any]]:
     """
     target = Path(folder)
     text = _text(target)
-    while True:
-        try:
-            return _read_version(target, text)
-        except FileNotFoundError:
-            before, text = text, _text(target)
-            if text == before:
-                raise
-            # another process has replaced the model since the JSON was read
+    with contextlib.suppress(FileNotFoundError):
+        return _read_version(target, text)
+    with _locked(target):  # a writer has replaced the model since the JSON was read, unless a file is missing
+        return _read_version(target, _text(target))
 
 
 # --- Writing
