@@ -34,20 +34,25 @@ def run(*args):
     return CliRunner().invoke(main, args)
 
 
+HELP = [*COMMAND, "--help"]
+
+
+def processor_time(command):
+    """Seconds of processor time: a slow or busy machine slows what they are compared with too."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, capture_output=True, check=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_answers_at_once_and_loads_nothing():
     code = "import sys; from dnncore.cli import main; main(['train', 'mlp', '--help'], standalone_mode=False)"
     check = f"{code}; print([m for m in ('numpy', 'dnncore._core', 'tqdm', 'safetensors') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
     assert done.stdout.endswith("\n[]\n")
     assert "--batch-size" in done.stdout
-    # processor time: what the wall clock shows on an idle machine, and no more than that on a busy one
-    times = []
-    for _ in range(5):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([*COMMAND, "--help"], capture_output=True, check=True)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(times) < 0.2
+    theirs, ours = (min(processor_time(command) for _ in range(5)) for command in ([sys.executable, "-c", "import click"], HELP))
+    assert ours < 2 * theirs
 
 
 def test_version():
@@ -371,7 +376,7 @@ def test_ctrl_c_saves_what_was_learnt(tmp_path):
             break
     time.sleep(0.2)
     process.send_signal(signal.SIGINT)
-    out, _ = process.communicate(timeout=60)
+    out, _ = process.communicate(timeout=300)
     assert process.returncode == 130
     assert out.startswith("held-out accuracy")
     assert json.loads((tmp_path / "run.json").read_text())["stopped_by"] == "user"

@@ -312,6 +312,6 @@ def test_interrupt_by_signal():
             if line.startswith("add "):
                 break
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
     assert process.returncode == 130
     assert errors == "Aborted!\n"

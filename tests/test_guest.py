@@ -3,6 +3,7 @@
 Whatever could end or disturb this process runs in its own.
 """
 
+import gc
 import hashlib
 import os
 import signal
@@ -76,7 +77,7 @@ import dnncore as dnn
 dnn.set_num_threads(int(sys.argv[1]))
 a = dnn.rand(300, 300)
 before = (a @ a).numpy().tobytes()
-x, y = dnn.ones(1 << 13, 1 << 14), dnn.ones(1 << 14, 1 << 14)  # 4.4e12 operations: 20 s where 220 GF/s are reached
+x, y = dnn.ones(1 << 13, 1 << 13), dnn.ones(1 << 13, 1 << 14)  # 2.2e12 operations: 10 s where 220 GF/s are reached
 print("ready", flush=True)
 start = time.perf_counter()
 try:
@@ -92,7 +93,7 @@ else:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_acts_during_a_long_product(threads):
-    """Sent 0.5 s into a product of 20 s or more; the bound is generous because the machine may be busy."""
+    """Sent 0.5 s into a product of many seconds; the bound is generous because the machine may be busy."""
     command = [sys.executable, "-c", INTERRUPTED, str(threads)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         try:
@@ -134,7 +135,7 @@ def test_ctrl_c_never_tears_an_update():
     def annoy():
         while not stop.wait(0.002):
             os.kill(os.getpid(), signal.SIGINT)
-    annoyer = threading.Thread(target=annoy)
+    annoyer = threading.Thread(target=annoy, daemon=True)
     annoyer.start()
     caught, end = 0, time.perf_counter() + 60
     while caught < 100 and time.perf_counter() < end:
@@ -181,7 +182,7 @@ print("same")
 @pytest.mark.parametrize("threads", [1, 2, 4])
 def test_a_forked_child_computes_the_same_bits(threads):
     code = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK, str(threads)]
-    finished = subprocess.run(code, capture_output=True, text=True, timeout=60)
+    finished = subprocess.run(code, capture_output=True, text=True, timeout=300)
     assert (finished.returncode, finished.stdout) == (0, "same\n"), finished.stderr
 
 
@@ -208,7 +209,7 @@ def test_fork_while_another_thread_computes():
     thread.join()
     print("same")
     """
-    assert run(code, timeout=60) == "same\n"
+    assert run(code, timeout=300) == "same\n"
 
 
 def network_bits(seed):
@@ -277,6 +278,7 @@ def test_running_out_of_memory_at_every_allocation():
     optimizer = dnn.optim.SGD(model.parameters(), lr=0.0, momentum=0.9)
     expected = training_step(model, optimizer, x, target)
     training_step(model, optimizer, x, target)
+    gc.collect()
     held = dnn.memory_stats()["allocated_bytes"]
     failures = 0
     for n in range(1, 1000):
@@ -304,6 +306,7 @@ def test_memory_error_names_what_was_asked():
 
 
 def test_memory_comes_back():
+    gc.collect()
     held = dnn.memory_stats()["allocated_bytes"]
     for _ in range(3):
         x = dnn.rand(500, 500).requires_grad_()

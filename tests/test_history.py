@@ -231,7 +231,7 @@ print(model.fit(x, y, epochs=10**6, callbacks=ready, verbose=0).stopped_by)
     with subprocess.Popen([sys.executable, "-c", SCRIPT + body], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        out, _ = process.communicate(timeout=300)
     assert (out, process.returncode) == ("user\n", 0)
 
 

@@ -267,7 +267,7 @@ ARCHIVES = [
 
 
 @pytest.mark.parametrize("packed", [False, True])
-@pytest.mark.parametrize(("content", "match"), ARCHIVES)
+@pytest.mark.parametrize(("content", "match"), ARCHIVES, ids=[match for _, match in ARCHIVES])
 def test_archives_refused(tmp_path, content, match, packed):
     path = tmp_path / "cifar-10-binary.tar.gz"
     path.write_bytes(gzip.compress(content) if packed else content)
@@ -355,6 +355,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 def serve(tmp_path, monkeypatch):
     """Serve a folder on this machine, count what is asked for, and put it in the place of a published set's mirrors."""
     pytest.importorskip("pooch", reason="pooch (extra data) downloads")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "127.0.0.1")
     folder = tmp_path / "served"
     folder.mkdir()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), lambda *args: Quiet(*args, directory=str(folder)))
