@@ -1,7 +1,7 @@
-// The kernel behind matrix products and convolutions: C[z] = A[z] B[z], a tile per block, a part of it in each thread's registers.
-// The sum over k goes by chunks: each starts at 0 and adds product after product, then chunk is added to chunk in their order. Whether one
-// block goes through all chunks or each has its own, and which tile it has, changes no bit: so the order depends on the chunk's length
-// only.
+// The kernel behind convolutions, and what matrix products share with it: C[z] = A[z] B[z], a tile per block, a part of it in each
+// thread's registers. The sum over k goes by chunks: each starts at 0 and adds product after product, then chunk is added to chunk in
+// their order. Whether one block goes through all chunks or each has its own, and which tile it has, changes no bit: so the order depends
+// on the chunk's length only.
 #pragma once
 
 #include "kernels/gemm.h"

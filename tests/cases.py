@@ -124,6 +124,11 @@ def draw(shape: tuple[int, ...], dtype: str, seed: int = 0, low: float = -3.0, h
     return np.asarray(random.uniform(low, high, shape))
 
 
+def normals(*shape: int, seed: int = 0) -> np.ndarray:
+    """Return float32 numbers of the standard normal distribution, others for each shape and seed."""
+    return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
+
+
 class use_isa:  # noqa: N801
     """Run a with block on one kernel table."""
 
@@ -138,17 +143,28 @@ class use_isa:  # noqa: N801
         _core._use_isa(self.before)
 
 
-class use_device:  # noqa: N801
-    """Run a with block with new tensors on a device, NumPy's too, and results that come back to NumPy by themselves."""
+class default_device:  # noqa: N801
+    """Run a with block with another default device."""
 
     def __init__(self, device: str) -> None:
         self.device = device
 
     def __enter__(self) -> None:
-        self.before, from_numpy = dnn.get_default_device(), dnn.from_numpy
+        self.before = dnn.get_default_device()
+        dnn.set_default_device(self.device)
+
+    def __exit__(self, *_: object) -> None:
+        dnn.set_default_device(self.before)
+
+
+class use_device(default_device):  # noqa: N801
+    """Run a with block with new tensors on a device, NumPy's too, and results that come back to NumPy by themselves."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        from_numpy = dnn.from_numpy
         readers = {name: vars(dnn.Tensor)[name] for name in ("numpy", "__array__", "tolist")}
         self.originals = {(dnn, "from_numpy"): from_numpy} | {(dnn.Tensor, name): reader for name, reader in readers.items()}
-        dnn.set_default_device(self.device)
         dnn.from_numpy = lambda array: from_numpy(array).to(self.device)
         for name, reader in readers.items():
             setattr(dnn.Tensor, name, lambda x, *args, _reader=reader, **options: _reader(x.cpu(), *args, **options))
@@ -156,7 +172,7 @@ class use_device:  # noqa: N801
     def __exit__(self, *_: object) -> None:
         for (owner, name), original in self.originals.items():
             setattr(owner, name, original)
-        dnn.set_default_device(self.before)
+        super().__exit__(*_)
 
 
 class use_threads:  # noqa: N801

@@ -12,7 +12,7 @@ from functools import partial
 import dnncore as dnn
 import numpy as np
 from activation_cases import CASES
-from cases import BINARY, REDUCTIONS, UNARY, numbers, tensor
+from cases import BINARY, REDUCTIONS, UNARY, normals, numbers, tensor
 from dnncore import nn
 
 
@@ -22,18 +22,14 @@ class KernelCase:
     exact: bool  # the same bits from every table; else within rounding of the reference
 
 
-def _random(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
-
-
 def _unit(count: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng([seed, count]).random(count, dtype=np.float32)
 
 
 def _gemm() -> list[np.ndarray]:
-    a, b = tensor(_random(301, 517)), tensor(_random(517, 263))
-    square = tensor(_random(3, 130, 70))
-    deep = tensor(_random(20, 30000))
+    a, b = tensor(normals(301, 517)), tensor(normals(517, 263))
+    square = tensor(normals(3, 130, 70))
+    deep = tensor(normals(20, 30000))
     products = [a @ b, b.t() @ a.t(), square.transpose(1, 2) @ square, deep @ deep.t(), a @ b[:, 0], a[:1] @ b]
     whole = (a.round(), b.round())  # one right answer in the halves too
     halves = [(whole[0].to(kind) @ whole[1].to(kind)).to(dnn.float32) for kind in (dnn.bfloat16, dnn.float16)]
@@ -43,37 +39,37 @@ def _gemm() -> list[np.ndarray]:
 def _gemm_pack() -> list[np.ndarray]:
     layer = nn.Linear(300, 200)
     with dnn.no_grad():
-        layer.weight.copy_(tensor(_random(200, 300)))
-        layer.bias.copy_(tensor(_random(200)))
-    x = tensor(_random(150, 300)).requires_grad_()
+        layer.weight.copy_(tensor(normals(200, 300)))
+        layer.bias.copy_(tensor(normals(200)))
+    x = tensor(normals(150, 300)).requires_grad_()
     outputs = [layer(x) for _ in range(3)]  # the weight is packed when it is used again
     outputs[-1].sum().backward()
     return [numbers(y) for y in (*outputs, x.grad, layer.weight.grad)]
 
 
 def _unary() -> list[np.ndarray]:
-    x = tensor(np.abs(_random(300_001)) + 0.1)
+    x = tensor(np.abs(normals(300_001)) + 0.1)
     whole = tensor(np.arange(300_001))
     return [numbers(getattr(dnn, name)(whole if name == "bitwise_not" else x)) for name in UNARY]
 
 
 def _binary() -> list[np.ndarray]:
-    x, z = tensor(np.abs(_random(300_001)) + 0.1), tensor(np.abs(_random(300_001, seed=1)) + 0.1)
+    x, z = tensor(np.abs(normals(300_001)) + 0.1), tensor(np.abs(normals(300_001, seed=1)) + 0.1)
     i, j = tensor(np.arange(300_001)), tensor(np.arange(300_001) % 1000)
     found = []
     for name, op in BINARY.items():
         if op.through:
-            leaf = tensor(_random(300_001)).requires_grad_()
+            leaf = tensor(normals(300_001)).requires_grad_()
             getattr(dnn, op.through)(leaf).sum().backward()
             found.append(leaf.grad)
         else:
             found.append(getattr(dnn, name)(i, j) if name.startswith("bitwise") else getattr(dnn, name)(x, z))
-    found.append(tensor(_random(700, 500)) * tensor(_random(500)))
+    found.append(tensor(normals(700, 500)) * tensor(normals(500)))
     return [numbers(y) for y in found]
 
 
 def _reduce() -> list[np.ndarray]:
-    x = tensor(_random(1000, 701))
+    x = tensor(normals(1000, 701))
     found = []
     for name in REDUCTIONS:
         values = x > 0 if name in ("any", "all") else x
@@ -85,12 +81,12 @@ def _reduce() -> list[np.ndarray]:
 
 
 def _where() -> list[np.ndarray]:
-    x, z = tensor(_random(700, 500)), tensor(_random(500))
+    x, z = tensor(normals(700, 500)), tensor(normals(500))
     return [numbers(dnn.where(x > z, x, z))]
 
 
 def _copy() -> list[np.ndarray]:
-    x = tensor(_random(701, 503) * 100)
+    x = tensor(normals(701, 503) * 100)
     kinds = (dnn.float64, dnn.bfloat16, dnn.float16, dnn.int64, dnn.int32, dnn.bool)
     return [numbers(y) for y in (x.t().contiguous(), x[::2, ::3].clone(), *(x.to(kind) for kind in kinds))]
 
@@ -110,26 +106,26 @@ def _positions(count: int, size: int) -> np.ndarray:
 
 
 def _gather() -> list[np.ndarray]:
-    x, i, j = tensor(_random(1000, 70)), tensor(_positions(5000, 1000)), tensor(_positions(5000, 70))
+    x, i, j = tensor(normals(1000, 70)), tensor(_positions(5000, 1000)), tensor(_positions(5000, 70))
     return [numbers(y) for y in (x[i], x[i, j], x[:, j])]
 
 
 def _scatter() -> list[np.ndarray]:
-    x = tensor(_random(1000, 70)).requires_grad_()
+    x = tensor(normals(1000, 70)).requires_grad_()
     i = tensor(_positions(5000, 1000))
-    (x[i] * tensor(_random(5000, 70, seed=1))).sum().backward()
+    (x[i] * tensor(normals(5000, 70, seed=1))).sum().backward()
     y = dnn.zeros(1000, 70)
-    y[i[:700]] = tensor(_random(700, 70))
+    y[i[:700]] = tensor(normals(700, 70))
     return [numbers(x.grad), numbers(y)]
 
 
 def _nonzero() -> list[np.ndarray]:
-    x = tensor(_random(1000, 703))
+    x = tensor(normals(1000, 703))
     return [numbers(y) for y in (x[x > 0.5], (x > 1).nonzero())]
 
 
 def _cross_entropy() -> list[np.ndarray]:
-    x = tensor(_random(600, 301)).requires_grad_()
+    x = tensor(normals(600, 301)).requires_grad_()
     loss = nn.functional.cross_entropy(x, tensor(_positions(600, 301) % 301))
     loss.backward()
     return [numbers(loss), numbers(x.grad)]
@@ -139,7 +135,7 @@ def _optimizer() -> list[np.ndarray]:
     found = []
     kinds = ("SGD", "Adam", "AdamW", "Adamax", "NAdam", "RAdam", "RMSprop", "Adagrad", "Adadelta", "Rprop", "ASGD")
     for kind in kinds:
-        parameters = [nn.Parameter(tensor(_random(n, 11))) for n in (1, 1000, 20_000)]
+        parameters = [nn.Parameter(tensor(normals(n, 11))) for n in (1, 1000, 20_000)]
         optimizer = getattr(dnn.optim, kind)(parameters, **({"momentum": 0.9, "weight_decay": 0.01} if kind == "SGD" else {}))
         for _ in range(3):
             for parameter in parameters:
@@ -150,7 +146,7 @@ def _optimizer() -> list[np.ndarray]:
 
 
 def _softmax() -> list[np.ndarray]:
-    rows, columns = tensor(_random(300, 301)), tensor(_random(3, 40, 701))
+    rows, columns = tensor(normals(300, 301)), tensor(normals(3, 40, 701))
     found = [function(x, 1) for x in (rows, columns, rows[:, :7]) for function in (dnn.softmax, dnn.log_softmax, dnn.logsumexp)]
     return [numbers(y) for y in found]
 
@@ -159,8 +155,8 @@ def _softmax_backward() -> list[np.ndarray]:
     found = []
     for shape in ((300, 301), (3, 40, 701)):
         for function in (dnn.softmax, dnn.log_softmax):
-            x = tensor(_random(*shape)).requires_grad_()
-            function(x, 1).backward(tensor(_random(*shape, seed=1)))
+            x = tensor(normals(*shape)).requires_grad_()
+            function(x, 1).backward(tensor(normals(*shape, seed=1)))
             found.append(numbers(x.grad))
     return found
 
@@ -189,18 +185,18 @@ def _random_numbers() -> list[np.ndarray]:
 def _activation() -> list[np.ndarray]:
     found = []
     for case in CASES.values():
-        leaf = tensor(_random(300_001) * 2).requires_grad_()
+        leaf = tensor(normals(300_001) * 2).requires_grad_()
         y = case.call(leaf)
-        y.backward(tensor(_random(300_001, seed=1)))
+        y.backward(tensor(normals(300_001, seed=1)))
         found += [y, leaf.grad]
     return [numbers(y) for y in found]
 
 
 def _dropout() -> list[np.ndarray]:
     dnn.manual_seed(6)
-    leaf = tensor(_random(300_001)).requires_grad_()
+    leaf = tensor(normals(300_001)).requires_grad_()
     y = nn.functional.dropout(leaf, 0.2)
-    y.backward(tensor(_random(300_001, seed=1)))
+    y.backward(tensor(normals(300_001, seed=1)))
     return [numbers(y), numbers(leaf.grad)]
 
 
@@ -209,28 +205,28 @@ def _along(count: int, width: int, size: int) -> dnn.Tensor:
 
 
 def _gather_dim() -> list[np.ndarray]:
-    x = tensor(_random(300, 700))
+    x = tensor(normals(300, 700))
     return [numbers(y) for y in (x.gather(0, _along(900, 700, 300)), x.gather(1, _along(300, 500, 700)))]
 
 
 def _scatter_dim() -> list[np.ndarray]:
-    x, src, index = tensor(_random(300, 700)), tensor(_random(900, 700, seed=1).round()), _along(900, 700, 300)
+    x, src, index = tensor(normals(300, 700)), tensor(normals(900, 700, seed=1).round()), _along(900, 700, 300)
     reduced = [x.round().scatter_reduce(0, index, src, how) for how in ("sum", "amax", "amin")]
     return [numbers(y) for y in (x.scatter(0, index, src), *reduced, x.t().scatter_add(1, index.t(), src.t()))]
 
 
 def _sort() -> list[np.ndarray]:
-    x, y = tensor(_random(200_003)), tensor(_random(300, 701))
+    x, y = tensor(normals(200_003)), tensor(normals(300, 701))
     return [numbers(part) for part in (*x.sort(), *y.sort(0, True), *y.to(dnn.float64).sort())]
 
 
 def _topk() -> list[np.ndarray]:
-    x, y = tensor(_random(200_003)), tensor(_random(300, 701))
+    x, y = tensor(normals(200_003)), tensor(normals(300, 701))
     return [numbers(part) for part in (*x.topk(50), *y.topk(7, 0, False), *y.to(dnn.float64).topk(9))]
 
 
 def _cumulate() -> list[np.ndarray]:
-    x, y = tensor(_random(100_003)), tensor(_random(300, 701))
+    x, y = tensor(normals(100_003)), tensor(normals(300, 701))
     near_one = 1 + y / 100
     found = (y.cumsum(0), y.cumsum(1), near_one.cumprod(1), y.logcumsumexp(1), *y.cummax(0), *y.cummin(1), (x > 0).cumsum(0))
     return [numbers(part) for part in found]
@@ -254,7 +250,7 @@ CONVOLUTIONS: list[tuple[tuple[int, ...], tuple[int, ...], dict[str, object]]] =
 
 def _convolutions() -> Iterator[tuple[dnn.Tensor, dnn.Tensor, dnn.Tensor, dnn.Tensor]]:
     for seed, (x_shape, w_shape, settings) in enumerate(CONVOLUTIONS):
-        x, w, b = (tensor(_random(*shape, seed=seed)).requires_grad_() for shape in (x_shape, w_shape, w_shape[:1]))
+        x, w, b = (tensor(normals(*shape, seed=seed)).requires_grad_() for shape in (x_shape, w_shape, w_shape[:1]))
         function = getattr(nn.functional, f"conv{len(x_shape) - 2}d")
         yield x, w, b, function(x, w, b, **settings)
 
@@ -266,7 +262,7 @@ def _conv_forward() -> list[np.ndarray]:
 def _conv_backward_data() -> list[np.ndarray]:
     found = []
     for x, _, _, y in _convolutions():
-        y.backward(tensor(_random(*y.shape, seed=1)), inputs=[x])
+        y.backward(tensor(normals(*y.shape, seed=1)), inputs=[x])
         found.append(numbers(x.grad))
     return found
 
@@ -274,7 +270,7 @@ def _conv_backward_data() -> list[np.ndarray]:
 def _conv_backward_weight() -> list[np.ndarray]:
     found = []
     for _, w, b, y in _convolutions():
-        y.backward(tensor(_random(*y.shape, seed=1)), inputs=[w, b])
+        y.backward(tensor(normals(*y.shape, seed=1)), inputs=[w, b])
         found += [numbers(w.grad), numbers(b.grad)]
     return found
 
@@ -282,9 +278,9 @@ def _conv_backward_weight() -> list[np.ndarray]:
 def _pooled(function: Callable[..., dnn.Tensor]) -> list[np.ndarray]:
     found = []
     for shape in ((6, 70, 41, 37), (40, 3, 29, 31)):
-        leaf = tensor(_random(*shape).round(1)).requires_grad_()
+        leaf = tensor(normals(*shape).round(1)).requires_grad_()
         y = function(leaf)
-        y.backward(tensor(_random(*y.shape, seed=1)))
+        y.backward(tensor(normals(*y.shape, seed=1)))
         found += [y, leaf.grad]
     return [numbers(y) for y in found]
 
@@ -298,7 +294,7 @@ def _max_pool() -> list[np.ndarray]:
 
 
 def _max_pool_indices() -> list[np.ndarray]:
-    x = tensor(_random(6, 70, 41, 37))
+    x = tensor(normals(6, 70, 41, 37))
     return [numbers(nn.functional.max_pool2d(x, *sizes, return_indices=True)[1]) for sizes in ((3, 2, 1), (17, 3), (2,))]
 
 
@@ -334,10 +330,10 @@ def _grid_sample() -> list[np.ndarray]:
     found = []
     for mode in ("bilinear", "bicubic"):
         for shape in ((6, 70, 41, 37), (40, 3, 29, 31)):
-            x = tensor(_random(*shape)).requires_grad_()
-            grid = tensor(0.5 * _random(shape[0], 40, 33, 2)).requires_grad_()
+            x = tensor(normals(*shape)).requires_grad_()
+            grid = tensor(0.5 * normals(shape[0], 40, 33, 2)).requires_grad_()
             y = nn.functional.grid_sample(x, grid, mode)
-            y.backward(tensor(_random(*y.shape, seed=1)))
+            y.backward(tensor(normals(*y.shape, seed=1)))
             found += [y, x.grad, grid.grad]
     return [numbers(y) for y in found]
 
@@ -346,14 +342,14 @@ def _embedding() -> list[np.ndarray]:
     found = []
     ids, offsets = tensor(_positions(9000, 1000) % 1000), tensor(np.arange(0, 9000, 7))
     for mode in ("sum", "mean", "max"):
-        w, factors = tensor(_random(1000, 70)).requires_grad_(), tensor(_random(9000)).requires_grad_()
+        w, factors = tensor(normals(1000, 70)).requires_grad_(), tensor(normals(9000)).requires_grad_()
         weights = {"per_sample_weights": factors} if mode == "sum" else {}
         y = nn.functional.embedding_bag(ids, w, offsets, mode=mode, **weights)
         (y * y).sum().backward()
         found += [y, w.grad, *([factors.grad] if weights else [])]
-    w = tensor(_random(1000, 70)).requires_grad_()
+    w = tensor(normals(1000, 70)).requires_grad_()
     y = nn.functional.embedding(ids, w)
-    y.backward(tensor(_random(9000, 70, seed=1)))
+    y.backward(tensor(normals(9000, 70, seed=1)))
     return [numbers(y) for y in (*found, y, w.grad)]
 
 
@@ -368,10 +364,10 @@ def _norms() -> list[np.ndarray]:
     )
     for layer in layers:
         for last in (False, True):
-            x = tensor(_random(4, 35, 31, 67) + 3)
+            x = tensor(normals(4, 35, 31, 67) + 3)
             x = (x.permute(0, 2, 3, 1).contiguous().permute(0, 3, 1, 2) if last else x).detach().requires_grad_()
             y = layer(x)
-            y.backward(tensor(_random(4, 35, 31, 67, seed=1)))
+            y.backward(tensor(normals(4, 35, 31, 67, seed=1)))
             found += [y, x.grad, *(parameter.grad for parameter in layer.parameters()), *layer.buffers()]
             layer.zero_grad()
     return [numbers(y) for y in found]
@@ -393,11 +389,11 @@ def _recurrent() -> list[np.ndarray]:
     for layer in layers:
         with dnn.no_grad():
             for i, parameter in enumerate(layer.parameters()):
-                values = _random(*parameter.shape, seed=i)
+                values = normals(*parameter.shape, seed=i)
                 parameter.copy_(tensor(np.round(values) / 2 if layer.mode == "RNN_RELU" else values / 6))
-        x = tensor(np.round(2 * _random(6, 37, 30)) / 2).requires_grad_()
+        x = tensor(np.round(2 * normals(6, 37, 30)) / 2).requires_grad_()
         y, _ = layer(x, lengths=[6 - i % 3 for i in range(37)])
-        y.backward(tensor(_random(*y.shape, seed=1)))
+        y.backward(tensor(normals(*y.shape, seed=1)))
         found += [y, x.grad, *(parameter.grad for parameter in layer.parameters())]
     return [numbers(y) for y in found]
 

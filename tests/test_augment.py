@@ -7,7 +7,7 @@ import math
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import use_device
+from cases import default_device
 from dnncore.data import DataLoader
 from dnncore.data.augment import (
     Compose,
@@ -95,9 +95,9 @@ def test_the_default_generator_is_drawn_from(transform):
 @pytest.mark.parametrize("transform", [*RANDOM, Normalize((0.1, 0.2, 0.3), 0.25)], ids=name)
 def test_images_are_changed_where_they_are(transform):
     """With the same random numbers, whatever the default device is."""
-    x, y = images(), classes()
+    x, y = images().cpu(), classes().cpu()
     expected = called(transform, x, y)
-    with use_device("cuda"):
+    with default_device("cuda"):
         here = transform(x, y, generator=seeded())
     there = transform(x.cuda(), y.cuda(), generator=seeded())
     for one, two, three in zip(expected, here, there, strict=True):

@@ -377,7 +377,7 @@ def test_standardizer_leaves_constant_columns_alone():
 
 @pytest.mark.parametrize("device", PLACES)
 def test_standardizer_scales_rows_where_they_are(device):
-    scaler = Standardizer([1.0, 2.0], [2.0, 4.0])
+    scaler = Standardizer.fit(dnn.tensor([[-1.0, -2.0], [3.0, 6.0]], device=device))
     scaled = scaler.transform(dnn.tensor([[3.0, 6.0]], device=device))
     assert scaled.device == dnn.device(device)
     assert scaled.tolist() == [[1.0, 1.0]]

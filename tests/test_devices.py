@@ -9,13 +9,9 @@ import sys
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import numbers, tensor
+from cases import normals, numbers, tensor
 from dnncore import cuda, nn, optim
 from marks import needs_device, without_device
-
-
-def _random(*shape, seed=0):
-    return np.random.default_rng([seed, *shape]).standard_normal(shape, dtype=np.float32)
 
 
 @without_device
@@ -57,10 +53,10 @@ def test_names_of_devices(name):
 @needs_device
 def test_values_survive_the_way_there_and_back():
     for x in (
-        tensor(_random(3, 5)),
-        tensor(_random(4, 3, 5, 6)).to(memory_format=dnn.channels_last),
-        tensor(_random(6, 4)).t(),
-        tensor(_random(9))[::2],
+        tensor(normals(3, 5)),
+        tensor(normals(4, 3, 5, 6)).to(memory_format=dnn.channels_last),
+        tensor(normals(6, 4)).t(),
+        tensor(normals(9))[::2],
     ):
         there = x.to("cuda")
         assert there.is_cuda
@@ -77,7 +73,7 @@ def test_values_survive_the_way_there_and_back():
 
 @needs_device
 def test_the_gradient_comes_back():
-    x = tensor(_random(4, 3)).requires_grad_()
+    x = tensor(normals(4, 3)).requires_grad_()
     there = x.cuda()
     (there * there).cpu().sum().backward()
     assert np.array_equal(numbers(x.grad), 2 * numbers(x.detach()))
@@ -201,7 +197,7 @@ def test_indices_may_come_from_the_host():
 @needs_device
 def test_lengths_may_come_from_the_device():
     layer = nn.LSTM(3, 4, batch_first=True).cuda()
-    x = tensor(_random(2, 5, 3))
+    x = tensor(normals(2, 5, 3))
     packed = nn.utils.rnn.pack_padded_sequence(x.cuda(), dnn.tensor([5, 2], device="cuda"), batch_first=True)
     found, _ = nn.utils.rnn.pad_packed_sequence(layer(packed)[0], batch_first=True)
     here = layer.cpu()(nn.utils.rnn.pack_padded_sequence(x, dnn.tensor([5, 2]), batch_first=True))[0]
@@ -400,7 +396,7 @@ assert cuda.memory_allocated() == cuda.memory_reserved() == 0
 
 @needs_device
 def test_dropout_has_the_masks_of_the_cpu():
-    x = tensor(_random(1000))
+    x = tensor(normals(1000))
     found = []
     for device in ("cpu", "cuda"):
         dnn.manual_seed(3)
@@ -414,7 +410,7 @@ def _trained(device, make):
     dnn.manual_seed(0)
     model = nn.Sequential(nn.Linear(20, 33), nn.ReLU(), nn.Linear(33, 7)).to(device)
     optimizer = make(model.parameters())
-    x, target = tensor(_random(16, 20)).to(device), dnn.arange(16, device=device) % 7
+    x, target = tensor(normals(16, 20)).to(device), dnn.arange(16, device=device) % 7
     losses = []
     for _ in range(5):
         optimizer.zero_grad()
@@ -437,7 +433,7 @@ def test_training_as_on_the_cpu(make):
 
 @needs_device
 def test_gradients_are_checked_where_the_inputs_are():
-    x = dnn.tensor(_random(3, 4), device="cuda")
+    x = dnn.tensor(normals(3, 4), device="cuda")
     report = dnn.check_gradients(nn.Linear(4, 2).cuda(), x)
     assert report.ok
     wrong = dnn.check_gradients(lambda x: (x.detach() * x).sum(), x, raise_exception=False)

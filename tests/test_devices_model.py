@@ -9,7 +9,7 @@ import sys
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import numbers, use_device
+from cases import default_device, numbers
 from dnncore import cuda, metrics, models, nn, optim
 from dnncore.data import DataLoader, TensorDataset
 from marks import PLACES, needs_device, without_device
@@ -177,6 +177,20 @@ def test_what_fails_on_the_cpu_is_not_blamed_on_the_device(capsys):
     assert "trial" not in capsys.readouterr().err
 
 
+@needs_device
+def test_what_cannot_be_copied_is_not_tried():
+    class Penalised(nn.Linear):
+        def forward(self, input):
+            if self.training:
+                self.penalty = self.weight.square().sum()
+            return super().forward(input)
+
+    model = _model(module=Penalised(5, CLASSES))
+    model.fit(*_data(), verbose=0)
+    history = model.fit(*_data(), device="auto", verbose=0)
+    assert "the network cannot be copied: deepcopy: " in history.params["device_reason"]
+
+
 @pytest.mark.parametrize("device", PLACES)
 def test_data_of_all_kinds_move_by_themselves(device):
     x, y = _data()
@@ -189,7 +203,10 @@ def test_data_of_all_kinds_move_by_themselves(device):
         assert model.predict(data[0]).device == "cpu"
     if device == "cuda":
         assert model.predict(dnn.tensor(x).cuda()).device == "cpu"
-        model.fit(dnn.tensor(x).cuda(), dnn.tensor(y).cuda(), verbose=0)
+        there = dnn.tensor(x).cuda()
+        targets = dnn.tensor(y)
+        for data in ((there, targets.cuda()), (there, y), (x, targets.cuda()), (TensorDataset(there, targets),)):
+            assert np.isfinite(model.fit(*data, verbose=0).history["loss"][0])
     assert model.train_on_batch(x, y).keys() == model.test_on_batch(x, y).keys() == {"loss", "accuracy"}
     assert model.predict(x, batch_size=7).shape == (ROWS, CLASSES)
 
@@ -316,21 +333,26 @@ def test_a_model_is_shown_wherever_it_is(place, default):
     model = dnn.Model(models.lenet5())
     expected = [numbers(model.saliency(images, [3, 4], samples=n, generator=dnn.Generator(1))) for n in (1, 3)]
     model.to(place)
-    with use_device(default):
+    with default_device(default):
         for samples, values in zip((1, 3), expected, strict=True):
             found = model.saliency(images, [3, 4], samples=samples, generator=dnn.Generator(1))
             assert not found.is_cuda
             assert np.abs(numbers(found) - values).max() < 1e-5 * values.max()
-        there = dnn.tensor(images, device=place)
         assert "61,706" in str(model.summary((1, 32, 32)))
-        plots = pytest.importorskip("matplotlib.figure", reason="matplotlib (extra plot) draws")
-        for figure in (
-            model.plot_filters("features.0"),
-            model.plot_activations("features.0", there[:1]),
-            model.plot_saliency(there, samples=2),
-            model.plot_confusion(there, dnn.tensor([0, 9], device=place)),
-        ):
-            assert isinstance(figure, plots.Figure)
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_pictures_of_a_model_wherever_it_is(place):
+    plots = pytest.importorskip("matplotlib.figure", reason="matplotlib (extra plot) draws")
+    model = dnn.Model(models.lenet5(), place)
+    images = dnn.rand(2, 1, 32, 32, device=place)
+    for figure in (
+        model.plot_filters("features.0"),
+        model.plot_activations("features.0", images[:1]),
+        model.plot_saliency(images, samples=2),
+        model.plot_confusion(images, dnn.tensor([0, 9], device=place)),
+    ):
+        assert isinstance(figure, plots.Figure)
 
 
 # --- Files

@@ -194,7 +194,7 @@ py::list lists_of(const std::vector<Batch>& batches) {
   return result;
 }
 
-// order: int64 (n,). Rows order[begin ... end) of every tensor, fresh tensors.
+// order: int64 (n,). Rows order[begin ... end) of every tensor, fresh tensors, each where its rows were.
 py::list gather_batches(const Batch& tensors, const Tensor& order, int64_t begin, int64_t end, int64_t size) {
   DNN_CHECK(order.ndim() == 1 && 0 <= begin && begin <= end && end <= order.size(0) && size > 0, ValueError,
             "gather_batches: expected 0 <= begin <= end <= n and a positive size for an order of shape ", order.shape(), ", got ", begin,
@@ -204,7 +204,9 @@ py::list gather_batches(const Batch& tensors, const Tensor& order, int64_t begin
     const parallel::HostUnlocked unlocked;  // each of the launches would be too short to drop it by itself
     const NoGrad no_grad;
     batches = batches_of(tensors, begin, end, size, [&order](int64_t from, int64_t to) {
-      return [rows = ops::slice(order, 0, from, to, 1)](const Tensor& x) { return ops::index(x, 0, {rows}); };
+      return [rows = ops::slice(order, 0, from, to, 1)](const Tensor& x) {
+        return ops::index(x, 0, {ops::to_device(rows, x.device(), "gather_batches")});
+      };
     });
   }
   return lists_of(batches);

@@ -50,9 +50,11 @@ class Rows(NamedTuple):
         if order is None:
             step = size * (at_once or _MOST_BATCHES)
             return (partial(self._slices, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
-        order = order.to(self.parts[0][0].device)
         step = size * (at_once or self._batches_at_once(size, ahead))
-        gather = self._gather if len(self.parts) == 1 else self._gather_parts
+        if len(self.parts) == 1:
+            order, gather = order.to(self.parts[0][0].device), self._gather
+        else:
+            gather = self._gather_parts
         return (partial(gather, order, begin, min(begin + step, stop), size) for begin in range(skip * size, stop, step))
 
     def _batches_at_once(self, size: int, ahead: bool) -> int:

@@ -70,4 +70,4 @@ def load_digits(size: Literal[8, 32] = 8, split: Literal["train", "test", "all"]
     if size == 32:
         images = resized(images, 32, 32)
     x = np.ascontiguousarray(images[:, None], dtype=np.float32)
-    return _core.tensor(x), _core.tensor(labels.astype(np.int64))
+    return _core.from_numpy(x), _core.tensor(labels.astype(np.int64), device="cpu")

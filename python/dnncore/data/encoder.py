@@ -295,8 +295,8 @@ class TableEncoder:
         count = len(records.rows)
         x = np.concatenate([np.zeros((count, 0)), *numbers], axis=1).astype(np.float32)
         return Table(
-            x=_core.tensor(x),
-            codes=_core.tensor(np.stack(codes, axis=1)) if codes else None,
+            x=_core.from_numpy(x),
+            codes=_core.from_numpy(np.stack(codes, axis=1)) if codes else None,
             y=None if target is None else _targets(records, target),
             columns=self.columns,
             categories=self.categories,
@@ -387,7 +387,7 @@ def _targets(records: Records, target: Target) -> Tensor:
             raise ValueError(f"{records.place(i, target.name)}: a missing target ({cell!r}); read with missing='drop'")
     if target.classes is None:
         values = _numbers(records, Column(target.name, "numeric", True, None, None), cells)
-        return _core.tensor(values.astype(np.float32))
+        return _core.from_numpy(values.astype(np.float32))
     known = {value: i for i, value in enumerate(target.classes)}
     codes = np.empty(len(cells), np.int64)
     for i, cell in enumerate(cells):
@@ -395,7 +395,7 @@ def _targets(records: Records, target: Target) -> Tensor:
         if code is None:
             raise ValueError(f"{records.place(i, target.name)}: class {cell!r} is not one of {_some(target.classes)}")
         codes[i] = code
-    return _core.tensor(codes)
+    return _core.from_numpy(codes)
 
 
 def _check_state(encoder: TableEncoder) -> None:

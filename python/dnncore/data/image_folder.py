@@ -155,7 +155,7 @@ def load_image_folder(
     x = np.empty((len(paths), _CHANNELS[mode], height, width), np.float32)
     for row, path in zip(x, paths, strict=True):
         np.divide(_read_image(op, path, (height, width), mode), 255, out=row, dtype=np.float32)
-    return _core.from_numpy(x), _core.tensor(targets), classes
+    return _core.from_numpy(x), _core.tensor(targets, device="cpu"), classes
 
 
 def _checked_size(op: str, size: object) -> tuple[int, int]:

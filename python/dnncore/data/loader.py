@@ -151,7 +151,7 @@ class DataLoader:
         jobs, ahead = self._plain_jobs(epoch, source)
         if self.transform is None:
             return jobs, ahead
-        seed = int(_core.randint(1 << 62, (1,), generator=source).item())
+        seed = int(_core.randint(1 << 62, (1,), generator=source, device="cpu").item())
         numbered = enumerate(jobs, seed + epoch.position)
         return (partial(_change, job, self.transform, own_seed) for own_seed, job in numbered), bool(self.prefetch)
 
@@ -325,7 +325,7 @@ def _text(state: Tensor) -> str:
 
 def _state(text: str) -> Tensor:
     try:
-        state = _core.tensor(list(bytes.fromhex(text)), dtype=_core.uint8)
+        state = _core.tensor(list(bytes.fromhex(text)), dtype=_core.uint8, device="cpu")
         Generator().set_state(state)
     except (TypeError, ValueError) as error:
         raise ValueError(f"load_state_dict: expected a generator's state in hexadecimal, got {text!r}") from error

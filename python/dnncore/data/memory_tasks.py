@@ -56,8 +56,8 @@ def make_first_symbol(
     """
     check_at_least("make_first_symbol", 0, n=n, lag=lag)
     check_at_least("make_first_symbol", 1, classes=classes, distractors=distractors)
-    y = _core.randperm(n, generator=generator) % classes
-    rest = _core.randint(classes, classes + distractors, (n, lag), generator=generator)
+    y = _core.randperm(n, generator=generator, device="cpu") % classes
+    rest = _core.randint(classes, classes + distractors, (n, lag), generator=generator, device="cpu")
     return _core.cat([y.unsqueeze(1), rest], 1), y
 
 

@@ -167,7 +167,7 @@ class WeightedRandomSampler(OrderSampler):
     def __init__(self, weights: object, num_samples: int, replacement: bool = True, generator: Generator | None = None) -> None:
         if num_samples < 1:
             raise ValueError(f"WeightedRandomSampler: expected num_samples of at least 1, got {num_samples}")
-        self.weights = _core.as_tensor(weights, dtype=_core.float64).detach()
+        self.weights = _core.as_tensor(weights, dtype=_core.float64, device="cpu").detach()
         if self.weights.ndim != 1:
             raise ValueError(f"WeightedRandomSampler: expected weights of shape (n,), got {tuple(self.weights.shape)}")
         _core.multinomial(self.weights, num_samples, replacement, generator=Generator(0))  # refuses what cannot be drawn

@@ -54,9 +54,10 @@ class Mean:
             _core._refuse_if((weight >= 0).logical_not(), "Mean: expected a weight of at least 0, got one below or nan")
         elif not weight >= 0:
             raise ValueError(f"Mean: expected a weight of at least 0, got {weight}")
-        if isinstance(value, Tensor) and value.device != self._part.device:
-            self._part, self._whole = self._part.to(value.device), self._whole.to(value.device)
-        self._part.add_(value * weight)
+        part = value * weight
+        if isinstance(part, Tensor) and part.device != self._part.device:
+            self._part, self._whole = self._part.to(part.device), self._whole.to(part.device)
+        self._part.add_(part)
         self._whole.add_(weight)
 
     def compute(self) -> float:

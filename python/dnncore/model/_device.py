@@ -13,6 +13,7 @@ from dnncore.nn.module import Module
 if TYPE_CHECKING:
     from dnncore.model._compiled import Compiled
     from dnncore.model._feed import Samples
+    from dnncore.model._objective import Objective
 
 _CPU = _core.device("cpu")
 _WARM = 3  # calls: in Python, recorded, repeated
@@ -53,12 +54,16 @@ def fastest(compiled: Compiled, first: Samples) -> tuple[_core.device, str]:
     """Return where a training step with these samples is faster, and how that is known."""
     if not cuda.is_available():
         return _CPU, f"no CUDA device: {cuda.unavailable_reason()}"
+    try:
+        module, objective = copy.deepcopy((compiled.module, compiled.objective))
+    except Exception as error:  # a lock, an open file, a computed tensor
+        return _CPU, f"there was no trial: the network cannot be copied: {error}"
     there = _core.device("cuda")
     state = _core.default_generator.get_state()
     try:
-        here_takes = _step_seconds(compiled, first, _CPU)  # what fails here would fail in training
+        here_takes = _step_seconds(module, objective, first, _CPU)  # what fails here would fail in training
         try:
-            there_takes = _step_seconds(compiled, first, there)
+            there_takes = _step_seconds(module, objective, first, there)
         except (MemoryError, RuntimeError) as error:
             return _CPU, f"a trial step on {there} failed: {error}"
     finally:
@@ -68,12 +73,12 @@ def fastest(compiled: Compiled, first: Samples) -> tuple[_core.device, str]:
     return (there if there_takes < here_takes else _CPU), reason
 
 
-def _step_seconds(compiled: Compiled, first: Samples, device: _core.device) -> float:
-    """Return the least time of a step on a copy of the module: forward and backward, as often repeated steps run."""
+def _step_seconds(module: Module, objective: Objective, first: Samples, device: _core.device) -> float:
+    """Return the least time of a step: forward and backward, as often repeated steps run. The module changes."""
     from dnncore.model._step import QuietStep
 
-    module = copy.deepcopy(compiled.module).to(device).train()
-    objective = copy.deepcopy(compiled.objective).to(device)
+    module.to(device).train()
+    objective.to(device)
     form, tensors = first.to(device).as_batch()
 
     def graded(*tensors: Tensor) -> Tensor:

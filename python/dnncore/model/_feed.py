@@ -237,7 +237,7 @@ def _loaders(dataset: Any, batch_size: int, shuffle: bool) -> Callable[[int], It
     def batches(epoch: int) -> Iterable[Any]:
         chosen = dataset
         if shuffle:
-            chosen = Subset(dataset, _core.randperm(len(dataset), generator=generator_for("order", epoch)).tolist())
+            chosen = Subset(dataset, _core.randperm(len(dataset), generator=generator_for("order", epoch), device="cpu").tolist())
         return DataLoader(chosen, batch_size=batch_size)
 
     return batches

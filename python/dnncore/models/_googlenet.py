@@ -197,7 +197,7 @@ class GoogLeNet(Classifier):
         replace_head(self, num_classes)
         for aux in (self.aux1, self.aux2):
             if aux is not None:
-                aux.fc2 = nn.Linear(1024, num_classes, dtype=aux.fc2.weight.dtype)
+                aux.fc2 = nn.Linear(1024, num_classes, device=aux.fc2.weight.device, dtype=aux.fc2.weight.dtype)
         return self
 
 

@@ -211,6 +211,8 @@ class SequenceNetwork(nn.Module):
         kept = self._carried
         if kept is None or not self.training:
             return self.run(input, None, lengths)
+        if kept[0].device != input.device:
+            kept = self._carried = tuple(part.to(input.device) for part in kept)
         if input.shape[0] != kept[0].shape[1]:
             raise ValueError(
                 f"{type(self).__name__}: expected {kept[0].shape[1]} sequences, as carry_state says, got {input.shape[0]}"

@@ -149,7 +149,8 @@ def replace_head(module: M, num_classes: int) -> M:
     if not isinstance(last, nn.Linear) or not hasattr(module, "head"):
         kind = type(module).__name__
         raise ValueError(f"replace_head: expected a network with a part `head` that ends in a linear layer, got {kind}")
-    replacement = nn.Linear(last.in_features, num_classes, bias=last.bias is not None, dtype=last.weight.dtype)
+    factory: Any = {"device": last.weight.device, "dtype": last.weight.dtype}
+    replacement = nn.Linear(last.in_features, num_classes, bias=last.bias is not None, **factory)
     for owner in list(module.modules()):
         for name, part in owner.named_children():
             if part is last:

@@ -111,7 +111,7 @@ class LeNetC3(nn.Module):
     def dense_weight(self) -> Tensor:
         """Return the weight (16, 6, 5, 5) with zeros where a map is not seen."""
         rows = self.weight.view(_CONNECTIONS, _KERNEL**2)
-        rows = dnn.cat([rows, dnn.zeros(1, _KERNEL**2, dtype=rows.dtype)])
+        rows = dnn.cat([rows, rows.new_zeros(1, _KERNEL**2)])
         return rows.index_select(0, _places().to(rows.device)).view(len(_TABLE), 6, _KERNEL, _KERNEL)
 
     def forward(self, input: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def _places() -> Tensor:
     for place, seen in enumerate(_TABLE):
         for channel in seen:
             places[place, channel] = next(rows)
-    return _core.tensor(places.reshape(-1))
+    return _core.tensor(places.reshape(-1), device="cpu")
 
 
 class RbfOutput(nn.Module):

@@ -285,7 +285,7 @@ class EncoderDecoder(nn.Module):
         y, state = run(self.encoder, self.source_embedding(source), None, lengths)
         if lengths is None or self.attention is None:
             return (y, None), state
-        hidden = ~functional.sequence_mask(lengths, source.shape[1])
+        hidden = ~functional.sequence_mask(lengths, source.shape[1]).to(y.device)
         if bool(hidden.all(1).any()):
             raise ValueError("EncoderDecoder: expected lengths of at least 1, since attention needs something to look at, got 0")
         return (y, hidden), state

@@ -275,10 +275,10 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
     return _core._local_response_norm(input, size, alpha, beta, k)
 
 
-def _gaussian(size: int, like: Tensor) -> list[float]:
+def _gaussian(size: int) -> list[float]:
     """Return the weights of a Gaussian window, in one dimension, that add up to 1; its deviation is a quarter of the size."""
     middle, deviation = (size - 1) / 2, size / 4
-    places = _core.arange(size, dtype=_core.float64)
+    places = _core.arange(size, dtype=_core.float64, device="cpu")
     weights = (-(((places - middle) / deviation) ** 2) / 2).exp()
     return (weights / weights.sum()).tolist()  # type: ignore[no-any-return]
 
@@ -339,7 +339,7 @@ def local_contrast_norm(input: Tensor, size: int = 9, eps: float = 1e-5) -> Tens
         raise ValueError(f"local_contrast_norm: expected input of shape (N, C, H, W), got {tuple(input.shape)}")
     if size < 1 or size % 2 == 0:
         raise ValueError(f"local_contrast_norm: expected an odd size of at least 1, got {size}")
-    weights = _gaussian(size, input)
+    weights = _gaussian(size)
     inside = _blurred(_core.ones((1, 1, *input.shape[2:]), dtype=input.dtype, device=input.device), weights)
     centred = input - _blurred(input.mean(1, keepdim=True), weights) / inside
     variance = _blurred((centred * centred).mean(1, keepdim=True), weights) / inside

@@ -240,8 +240,9 @@ class _Blocks:
     def positions(self) -> Tensor:
         """In the order (kernel rows, kernel columns, block rows, block columns), flat."""
         (dh, dw), (sh, sw) = self._steps
-        rows = _core.arange(self.kernel[0]).reshape(-1, 1, 1, 1) * dh + _core.arange(self.blocks[0]).reshape(-1, 1) * sh
-        columns = _core.arange(self.kernel[1]).reshape(-1, 1, 1) * dw + _core.arange(self.blocks[1]) * sw
+        kernel, blocks = ([_core.arange(n, device="cpu") for n in sizes] for sizes in (self.kernel, self.blocks))
+        rows = kernel[0].reshape(-1, 1, 1, 1) * dh + blocks[0].reshape(-1, 1) * sh
+        columns = kernel[1].reshape(-1, 1, 1) * dw + blocks[1] * sw
         return (rows * self.padded[1] + columns).flatten()
 
 

@@ -199,7 +199,7 @@ def spectral_norm(
 
 
 def _tensor_like(weight: Tensor, values: NDArray[np.float64]) -> Tensor:
-    return _core.from_numpy(np.ascontiguousarray(values)).to(weight.dtype)
+    return _core.from_numpy(np.ascontiguousarray(values)).to(weight.device, weight.dtype)
 
 
 def _with_positive_r(matrix: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -84,9 +84,12 @@ class PackedSequence(_Packed):
         )
 
     def to(self, *args: Any, **kwargs: Any) -> PackedSequence:
-        """Return the same with data converted as by `Tensor.to`; itself where nothing changes."""
+        """Return the same with data converted as by `Tensor.to`, and indices on its device; itself where nothing changes."""
         data = self.data.to(*args, **kwargs)
-        return self if data is self.data else self._replace(data=data)
+        if data is self.data:
+            return self
+        order, back = (each if each is None else each.to(data.device) for each in (self.sorted_indices, self.unsorted_indices))
+        return self._replace(data=data, sorted_indices=order, unsorted_indices=back)
 
     def cpu(self) -> PackedSequence:
         """Return the same with data on the CPU."""
@@ -172,7 +175,7 @@ def invert_permutation(permutation: Tensor | None) -> Tensor | None:
     """
     if permutation is None:
         return None
-    return _integers(_inverse(_permutation("invert_permutation", "permutation", permutation)))
+    return _integers(_inverse(_permutation("invert_permutation", "permutation", permutation))).to(permutation.device)
 
 
 def _packed(op: str, rows: Tensor, lengths: np.ndarray, enforce_sorted: bool, first: np.ndarray, stride: int) -> PackedSequence:
