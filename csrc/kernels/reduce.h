@@ -1,9 +1,9 @@
 // y = reduction of x over some of its dimensions. The loop nest has the kept dimensions in `shape` and the reduced ones in
 // `reduced_shape`; y is strided over the kept ones. Sums are split by the shape alone: bits do not depend on the threads.
 //   sum, mean: float32 in blocks of vector partial sums joined pairwise, halves in float32, integers in int64 (y is then Int64).
-//   max, min: NaN propagates. argmax, argmin: position among the reduced dimensions in row-major order, first one wins, a NaN wins
-//   over numbers; y is Int64. any, all: y is Bool. prod, sum of an empty set: 1, 0; mean of an empty set: NaN; max, min, arg*: the
-//   caller refuses empty sets.
+//   max, min: NaN propagates; of 0 and -0, which are equal, either. argmax, argmin: position among the reduced dimensions in row-major
+//   order, first one wins, a NaN wins over numbers; y is Int64. any, all: y is Bool. prod, sum of an empty set: 1, 0; mean of an empty
+//   set: NaN; max, min, arg*: the caller refuses empty sets.
 #pragma once
 
 #include <array>
