@@ -136,6 +136,10 @@ def test_numbers_of_the_cpu_stand_beside_any_device():
     assert (there + number).tolist() == (number + there).tolist() == [3, 3, 3]
     assert there.clone().mul_(number.detach()).tolist() == [2, 2, 2]
     assert dnn.where(there > 0, number, there).tolist() == [2, 2, 2]
+    assert dnn.where(there > 0, 0.0, 1.0).is_cuda
+    assert dnn.where(number > 0, there, 1.0).tolist() == there.tolist()
+    with pytest.raises(RuntimeError, match="where: expected tensors on one device, got cuda:0 and cpu"):
+        dnn.where(there > 0, there.cpu(), 1.0)
     (there * number).sum().backward()
     assert number.grad.device == "cpu"
     assert number.grad.item() == 3

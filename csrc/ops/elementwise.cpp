@@ -206,12 +206,13 @@ void binary_(BinaryOp op, const Tensor& x, const Scalar& z) {
 
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& z) {
   DNN_CHECK(condition.dtype() == DType::Bool, TypeError, "where: expected a bool condition, got ", condition.dtype());
-  if (x.device() != z.device()) {
-    const Tensor a = beside("where", x, z), b = beside("where", z, x);
+  if (x.device() != z.device() || condition.device() != x.device()) {
+    const Tensor& there = condition.device() != Device{} ? condition : x.device() != Device{} ? x : z;
+    const Tensor of = beside("where", condition, there), a = beside("where", x, there), b = beside("where", z, there);
+    check_device("where", of, a);
     check_device("where", a, b);
-    return where(condition, a, b);
+    return where(of, a, b);
   }
-  check_device("where", condition, x);
   const DType dtype = result_type(x, z);
   const Tensor a = to_dtype(x, dtype), b = to_dtype(z, dtype);
   const Shape shape = broadcast_shapes("where", broadcast_shapes("where", a.shape(), b.shape()), condition.shape());
