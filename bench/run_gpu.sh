@@ -117,7 +117,7 @@ tests() {
 run_test() {
   say "tests of kernels and devices"
   tests test tests/test_kernels.py tests/test_kernel_list.py tests/test_devices.py tests/test_devices_streams.py tests/test_devices_model.py \
-    tests/test_devices_parts.py tests/test_augment.py tests/test_csv.py
+    tests/test_devices_parts.py tests/test_csv.py
 }
 
 # These are written for the CPU and get every tensor on the device.

@@ -7,7 +7,6 @@ import math
 import dnncore as dnn
 import numpy as np
 import pytest
-from cases import default_device
 from dnncore.data import DataLoader
 from dnncore.data.augment import (
     Compose,
@@ -26,7 +25,6 @@ from dnncore.data.augment import (
     RandomVerticalFlip,
     Transform,
 )
-from marks import needs_device
 
 MOVES = [  # transforms that copy pixels, so that they take images of any dtype
     RandomHorizontalFlip(),
@@ -89,21 +87,6 @@ def test_the_default_generator_is_drawn_from(transform):
     dnn.manual_seed(7)
     np.testing.assert_array_equal(transform(x, y)[0].numpy(), called(transform, x, y)[0])
     assert not np.array_equal(transform(x, y)[0].numpy(), called(transform, x, y)[0])
-
-
-@needs_device
-@pytest.mark.parametrize("transform", [*RANDOM, Normalize((0.1, 0.2, 0.3), 0.25)], ids=name)
-def test_images_are_changed_where_they_are(transform):
-    """With the same random numbers, whatever the default device is."""
-    x, y = images().cpu(), classes().cpu()
-    expected = called(transform, x, y)
-    with default_device("cuda"):
-        here = transform(x, y, generator=seeded())
-    there = transform(x.cuda(), y.cuda(), generator=seeded())
-    for one, two, three in zip(expected, here, there, strict=True):
-        assert (two.is_cuda, three.is_cuda) == (False, True)
-        np.testing.assert_array_equal(one, two.numpy())
-        np.testing.assert_allclose(one, three.cpu().numpy(), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("transform", RANDOM, ids=name)

@@ -1,4 +1,4 @@
-"""Layers, data and metrics that keep tensors of their own: they are where the operands are, whatever the default device is."""
+"""Layers, data, augmentations and metrics with tensors of their own: they are where operands are, not on the default device."""
 
 import dnncore as dnn
 import numpy as np
@@ -6,7 +6,9 @@ import pytest
 from cases import default_device, normals, numbers
 from dnncore import metrics, models, nn
 from dnncore.data import ConcatDataset, DataLoader, Subset, TensorDataset, WeightedRandomSampler, make_first_symbol
+from dnncore.data.augment import Normalize
 from marks import PLACES, needs_device
+from test_augment import RANDOM, called, classes, images, name, seeded
 
 
 @pytest.fixture(params=["cpu", "cuda"])
@@ -101,6 +103,21 @@ def test_data_sets_of_several_devices(default):
             for part, number in batches:
                 assert (part.is_cuda, number.is_cuda) == (True, False)
                 assert np.array_equal(numbers(part.cpu()), numbers(x)[number.numpy()])
+
+
+@needs_device
+@pytest.mark.parametrize("transform", [*RANDOM, Normalize((0.1, 0.2, 0.3), 0.25)], ids=name)
+def test_images_are_changed_where_they_are(transform):
+    """With the same random numbers, whatever the default device is."""
+    x, y = images().cpu(), classes().cpu()
+    expected = called(transform, x, y)
+    with default_device("cuda"):
+        here = transform(x, y, generator=seeded())
+    there = transform(x.cuda(), y.cuda(), generator=seeded())
+    for one, two, three in zip(expected, here, there, strict=True):
+        assert (two.is_cuda, three.is_cuda) == (False, True)
+        np.testing.assert_array_equal(one, two.numpy())
+        np.testing.assert_allclose(one, three.cpu().numpy(), rtol=0, atol=1e-5)
 
 
 def test_data_that_is_made_stays_on_the_cpu(default_data_device):

@@ -254,7 +254,7 @@ class Seeing:
         raise ValueError(f"{op}: no layer {layer!r}; there are {', '.join(path for path in parts if path)}")
 
     def _images(self, op: str, x: Any) -> Tensor:
-        images = as_tensor(op, "x", x).to(device_of(self.module)).to(dtype_of(self.module))
+        images = as_tensor(op, "x", x).to(device_of(self.module), dtype_of(self.module))
         if images.ndim == 3:
             images = images.unsqueeze(0)
         if images.ndim != 4 or images.numel() == 0:
